@@ -1,0 +1,37 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// RedisTimeout bounds every Redis call. Locks in Postgres are held over some, so it is short.
+const RedisTimeout = 200 * time.Millisecond
+
+// OpenRedis opens a client for a redis://, rediss:// or unix:// URL and checks that the server
+// answers. A command that failed is not sent again by the client: whoever asked knows whether a
+// second run is harmless.
+func OpenRedis(ctx context.Context, url string) (redis.UniversalClient, error) {
+	opts, err := redis.ParseURL(url)
+	if err != nil {
+		return nil, fmt.Errorf("redis url: %w", err)
+	}
+	opts.MaxRetries = -1
+	opts.DialTimeout = time.Second
+	opts.ReadTimeout = RedisTimeout
+	opts.WriteTimeout = RedisTimeout
+	opts.PoolTimeout = RedisTimeout
+	opts.ContextTimeoutEnabled = true
+	opts.DisableIdentity = true
+	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	client := redis.NewClient(opts)
+	if err := client.Ping(ctx).Err(); err != nil {
+		client.Close()
+		return nil, fmt.Errorf("redis: %w", err)
+	}
+	return client, nil
+}
