@@ -13,7 +13,7 @@ import (
 
 // account is the user that servers run as when we are root. A nil account means ourselves; its methods accept nil.
 type account struct {
-	name     string
+	login    string
 	uid, gid int
 }
 
@@ -33,7 +33,7 @@ func serverAccount() (*account, error) {
 		if uidErr != nil || gidErr != nil || uid == 0 {
 			continue
 		}
-		return &account{name: name, uid: uid, gid: gid}, nil
+		return &account{login: name, uid: uid, gid: gid}, nil
 	}
 	return nil, errors.New("running as root, and there is neither a user postgres nor a user nobody to run servers as: add one, or run as another user")
 }
@@ -49,7 +49,7 @@ func (a *account) String() string {
 	if a == nil {
 		return "this user"
 	}
-	return "user " + a.name
+	return "user " + a.login
 }
 
 // reaches says whether the account may enter the folder. It tries instead of reading mode bits, so that access lists and

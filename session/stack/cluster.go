@@ -36,8 +36,11 @@ func initCluster(bin pgBinaries, as *account, data string, args ...string) error
 	return nil
 }
 
-// clusterMajor reads the major version that a cluster was made by; 0 if there is no cluster.
+// clusterMajor reads the major version that a cluster was made by; 0 if there is no cluster, or data is "".
 func clusterMajor(data string) (int, error) {
+	if data == "" {
+		return 0, nil
+	}
 	text, err := os.ReadFile(filepath.Join(data, "PG_VERSION"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil

