@@ -122,7 +122,11 @@ func templateCluster(bin pgBinaries, as *account) (string, error) {
 
 // ownedFolder makes a folder in a place where everybody may write, and refuses one that somebody else put there.
 func ownedFolder(dir string) error {
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	err := os.Mkdir(dir, 0o755)
+	if err == nil {
+		err = os.Chmod(dir, 0o755) // whatever our umask says
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make folder for templates: %w", err)
 	}
 	info, err := os.Lstat(dir)

@@ -90,7 +90,6 @@ func (c command) start() (*guard, error) {
 		return nil, fmt.Errorf("start guard of %s: %w", c.path, err)
 	}
 	g := &guard{shell: shell, pipe: pipe, alive: alive, name: c.path, log: c.log}
-	// One byte at a time is not needed: the pid is all that is ever written.
 	line, err := bufio.NewReader(alive).ReadString('\n')
 	if err == nil {
 		g.pid, err = strconv.Atoi(strings.TrimSpace(line))
@@ -167,8 +166,9 @@ func (g *guard) lastWords() string {
 
 // serverEnv keeps the user's PG* and locale variables away from the servers, where they would change the outcome.
 func serverEnv() []string {
-	env := []string{"LC_ALL=C", "TZ=UTC", "HOME=/"}
-	for _, name := range []string{"PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"} {
+	// The guard itself needs cat and rm, whatever PATH we were given.
+	env := []string{"LC_ALL=C", "TZ=UTC", "HOME=/", "PATH=" + os.Getenv("PATH") + ":/usr/bin:/bin"}
+	for _, name := range []string{"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"} {
 		if value, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+value)
 		}

@@ -47,7 +47,7 @@ func serverHome(dataDir, elsewhere string, as *account, say func(string)) (strin
 	if as.reaches(dataDir) {
 		return dataDir, nil
 	}
-	if err := os.MkdirAll(elsewhere, 0o755); err != nil {
+	if err := openFolder(elsewhere); err != nil {
 		return "", fmt.Errorf("make folder for server data: %w", err)
 	}
 	home, err = os.MkdirTemp(elsewhere, strings.TrimLeft(filepath.Base(filepath.Dir(dataDir)), "./")+"-")
@@ -65,4 +65,15 @@ func serverHome(dataDir, elsewhere string, as *account, say func(string)) (strin
 	}
 	say(fmt.Sprintf("Running as root: servers run as user %s, which cannot reach %s, so their data goes to %s", as.login, dataDir, home))
 	return home, nil
+}
+
+// openFolder makes a folder that others may enter, whatever our umask says. A folder that is there stays as it is.
+func openFolder(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o755)
 }

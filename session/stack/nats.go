@@ -3,6 +3,7 @@ package stack
 import (
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -17,6 +18,8 @@ type NATSServer struct {
 func StartNATS(port int) (*NATSServer, error) {
 	if port == 0 {
 		port = server.RANDOM_PORT
+	} else if err := portFree(port); err != nil {
+		return nil, fmt.Errorf("NATS: %w", err)
 	}
 	s, err := server.NewServer(&server.Options{
 		ServerName: "livecart",
@@ -32,12 +35,18 @@ func StartNATS(port int) (*NATSServer, error) {
 	if !s.ReadyForConnections(5 * time.Second) {
 		s.Shutdown()
 		s.WaitForShutdown()
-		if port > 0 {
-			return nil, fmt.Errorf("NATS cannot listen on 127.0.0.1:%d: is the port taken?", port)
-		}
 		return nil, errors.New("NATS did not get ready on 127.0.0.1")
 	}
 	return &NATSServer{server: s}, nil
+}
+
+// portFree gives the reason why a port cannot be listened on, which the server keeps to itself.
+func portFree(port int) error {
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return err
+	}
+	return listener.Close()
 }
 
 // URL is the address for clients, nats://127.0.0.1:port.

