@@ -32,22 +32,29 @@ const (
 	TipOutcome_TIP_OUTCOME_ROOM_NOT_LIVE      TipOutcome = 5
 	// Not recorded: ask again.
 	TipOutcome_TIP_OUTCOME_TRY_AGAIN TipOutcome = 6
-	TipOutcome_TIP_OUTCOME_BUSY      TipOutcome = 7
-	TipOutcome_TIP_OUTCOME_REJECTED  TipOutcome = 8
+	// Not recorded: the worker's inbox is full.
+	TipOutcome_TIP_OUTCOME_BUSY TipOutcome = 7
+	// Its data cannot be booked.
+	TipOutcome_TIP_OUTCOME_REJECTED       TipOutcome = 8
+	TipOutcome_TIP_OUTCOME_ROOM_NOT_FOUND TipOutcome = 9
+	// The room's own host.
+	TipOutcome_TIP_OUTCOME_FORBIDDEN TipOutcome = 10
 )
 
 // Enum value maps for TipOutcome.
 var (
 	TipOutcome_name = map[int32]string{
-		0: "TIP_OUTCOME_UNSPECIFIED",
-		1: "TIP_OUTCOME_BOOKED",
-		2: "TIP_OUTCOME_INSUFFICIENT_BEANS",
-		3: "TIP_OUTCOME_UNKNOWN_GIFT",
-		4: "TIP_OUTCOME_CONFLICT",
-		5: "TIP_OUTCOME_ROOM_NOT_LIVE",
-		6: "TIP_OUTCOME_TRY_AGAIN",
-		7: "TIP_OUTCOME_BUSY",
-		8: "TIP_OUTCOME_REJECTED",
+		0:  "TIP_OUTCOME_UNSPECIFIED",
+		1:  "TIP_OUTCOME_BOOKED",
+		2:  "TIP_OUTCOME_INSUFFICIENT_BEANS",
+		3:  "TIP_OUTCOME_UNKNOWN_GIFT",
+		4:  "TIP_OUTCOME_CONFLICT",
+		5:  "TIP_OUTCOME_ROOM_NOT_LIVE",
+		6:  "TIP_OUTCOME_TRY_AGAIN",
+		7:  "TIP_OUTCOME_BUSY",
+		8:  "TIP_OUTCOME_REJECTED",
+		9:  "TIP_OUTCOME_ROOM_NOT_FOUND",
+		10: "TIP_OUTCOME_FORBIDDEN",
 	}
 	TipOutcome_value = map[string]int32{
 		"TIP_OUTCOME_UNSPECIFIED":        0,
@@ -59,6 +66,8 @@ var (
 		"TIP_OUTCOME_TRY_AGAIN":          6,
 		"TIP_OUTCOME_BUSY":               7,
 		"TIP_OUTCOME_REJECTED":           8,
+		"TIP_OUTCOME_ROOM_NOT_FOUND":     9,
+		"TIP_OUTCOME_FORBIDDEN":          10,
 	}
 )
 
@@ -376,7 +385,7 @@ const file_gift_ledger_proto_rawDesc = "" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x125\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x1b.livecart.bus.v1.TipOutcomeR\aoutcome\x12)\n" +
 	"\x04sent\x18\x04 \x01(\v2\x15.livecart.v1.GiftSentR\x04sent\x124\n" +
-	"\abalance\x18\x05 \x01(\v2\x1a.livecart.v1.WalletBalanceR\abalance*\x87\x02\n" +
+	"\abalance\x18\x05 \x01(\v2\x1a.livecart.v1.WalletBalanceR\abalance*\xc2\x02\n" +
 	"\n" +
 	"TipOutcome\x12\x1b\n" +
 	"\x17TIP_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n" +
@@ -387,7 +396,10 @@ const file_gift_ledger_proto_rawDesc = "" +
 	"\x19TIP_OUTCOME_ROOM_NOT_LIVE\x10\x05\x12\x19\n" +
 	"\x15TIP_OUTCOME_TRY_AGAIN\x10\x06\x12\x14\n" +
 	"\x10TIP_OUTCOME_BUSY\x10\a\x12\x18\n" +
-	"\x14TIP_OUTCOME_REJECTED\x10\bB\x10Z\x0elivecart/protob\x06proto3"
+	"\x14TIP_OUTCOME_REJECTED\x10\b\x12\x1e\n" +
+	"\x1aTIP_OUTCOME_ROOM_NOT_FOUND\x10\t\x12\x19\n" +
+	"\x15TIP_OUTCOME_FORBIDDEN\x10\n" +
+	"B\x10Z\x0elivecart/protob\x06proto3"
 
 var (
 	file_gift_ledger_proto_rawDescOnce sync.Once
