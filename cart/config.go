@@ -1,0 +1,159 @@
+package cart
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"livecart/proto"
+	"livecart/session/bus"
+)
+
+// Config is what both sides of the package stand on. A zero value of a setting is its default.
+type Config struct {
+	Pool  *pgxpool.Pool
+	Redis redis.UniversalClient
+	Bus   *bus.Bus
+	// Log is told of what no caller can be told; nil discards.
+	Log *slog.Logger
+	// Registerer takes the metrics; nil keeps them to ourselves.
+	Registerer prometheus.Registerer
+
+	// Provider takes the buyers' money; needed on the gateway side only.
+	Provider Provider
+	// ProviderName stands in payments and notices; "sandbox" when empty.
+	ProviderName string
+
+	// FlashPayWindow is how long an order of a flash sale waits for its payment; 0 for 5 min.
+	FlashPayWindow time.Duration
+	// OrderPayWindow is how long an ordinary order waits for its payment; 0 for 30 min.
+	OrderPayWindow time.Duration
+	// SweepEvery is the pause between two looks for orders and pop-ups whose time is over; 0 for 1 s.
+	SweepEvery time.Duration
+
+	// Set by New and NewLedger.
+	metrics *metrics
+}
+
+// ready checks cfg and fills in the defaults.
+func (cfg Config) ready() (Config, error) {
+	if cfg.Pool == nil || cfg.Redis == nil || cfg.Bus == nil {
+		return cfg, errors.New("cart: Pool, Redis and Bus are needed")
+	}
+	if cfg.FlashPayWindow < 0 || cfg.OrderPayWindow < 0 || cfg.SweepEvery < 0 {
+		return cfg, errors.New("cart: a duration is negative")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.ProviderName == "" {
+		cfg.ProviderName = "sandbox"
+	}
+	if cfg.FlashPayWindow == 0 {
+		cfg.FlashPayWindow = 5 * time.Minute
+	}
+	if cfg.OrderPayWindow == 0 {
+		cfg.OrderPayWindow = 30 * time.Minute
+	}
+	if cfg.SweepEvery == 0 {
+		cfg.SweepEvery = time.Second
+	}
+	m, err := newMetrics(cfg.Registerer)
+	if err != nil {
+		return cfg, fmt.Errorf("cart: %w", err)
+	}
+	cfg.metrics = m
+	return cfg, nil
+}
+
+// metrics are shared by both sides, which may live in one process.
+type metrics struct {
+	// orders counts the states that orders entered.
+	orders *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	m := &metrics{orders: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "livecart_order_total",
+		Help: "Orders by the state that they entered.",
+	}, []string{"state"})}
+	if reg == nil {
+		return m, nil
+	}
+	var already prometheus.AlreadyRegisteredError
+	switch err := reg.Register(m.orders); {
+	case errors.As(err, &already):
+		m.orders = already.ExistingCollector.(*prometheus.CounterVec)
+	case err != nil:
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	return m, nil
+}
+
+// Buyer is who buys and on whose recommendation.
+type Buyer struct {
+	User *proto.User
+	// Source and Guide are the attribution of the buyer's token, kept with the order.
+	Source, Guide string
+}
+
+// Cart is the gateway's side: it answers buyers and hosts. Safe for concurrent use.
+type Cart struct {
+	cfg       Config
+	admission *admission
+}
+
+// New returns a Cart; it starts nothing.
+func New(cfg Config) (*Cart, error) {
+	cfg, err := cfg.ready()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Provider == nil {
+		return nil, errors.New("cart: a Provider is needed")
+	}
+	a, err := newAdmission(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Cart{cfg: cfg, admission: a}, nil
+}
+
+// Run works until ctx ends: it gathers attempts of flash sales and tells rooms what is left.
+func (c *Cart) Run(ctx context.Context) error { return c.admission.run(ctx) }
+
+// Ledger is the ledger role's side: it decides flash sales and ends what time has ended. Any number
+// of processes may run one.
+type Ledger struct {
+	cfg     Config
+	sales   *saleLedger
+	sweeper *sweeper
+}
+
+// NewLedger returns a Ledger; it starts nothing.
+func NewLedger(cfg Config) (*Ledger, error) {
+	cfg, err := cfg.ready()
+	if err != nil {
+		return nil, err
+	}
+	sales, err := newSaleLedger(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Ledger{cfg: cfg, sales: sales, sweeper: newSweeper(cfg, sales.resync)}, nil
+}
+
+// Run works until ctx ends or a part of it fails, and returns when all parts have ended.
+func (l *Ledger) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return l.sales.run(ctx) })
+	g.Go(func() error { return l.sweeper.run(ctx) })
+	return g.Wait()
+}
