@@ -1,0 +1,62 @@
+// Package cart sells: shops with products, the shelf of a room, the product on show, flash sales,
+// ordinary orders, and payments.
+//
+// # Promises
+//
+// Postgres is the truth. Nothing is confirmed to a buyer before its commit, and no piece is sold
+// twice: stock is checked after its rows are locked, in a later statement, and constraints of the
+// schema stand behind that. A request_id of one buyer and command kind has one outcome however
+// often it is sent. Amounts are int64 in minor units of the shop's one currency.
+//
+// Locks are taken in one order, each kind sorted: payment id (advisory), product, sale, sku,
+// attempt key, order, shelf and pop-up, and last the room row that numbers an event.
+//
+// # Stock
+//
+// A sku is one pool of pieces; a listing is a product's offer of a sku with a price. A flash sale
+// moves its quantity out of the sku when it starts; what it did not sell returns when it closes:
+//
+//	sku.sold + sku.moved <= sku.stock
+//	sku.sold  = pieces of ordinary orders that hold stock
+//	sku.moved = quantity of open sales + sold of closed ones
+//	sale.sold = pieces of the sale's orders that hold stock,  0 <= sale.sold <= sale.quantity
+//
+// A line holds quantity - restocked pieces. What returns to an open sale can be bought there again,
+// what returns to a closed one goes back to the sku. Redis is not incremented: Resync counts anew.
+//
+// # Orders
+//
+//	                  pay                ship            receive
+//	awaiting_payment ─────► paid ──────────► shipped ──────────► completed
+//	   │       │             ▲ │                │                    │
+//	   │cancel │window over  │ └────────┬───────┴────────────────────┘
+//	   ▼       ▼             │          ▼
+//	cancelled  expired ──────┘     refund_due ─────► refunded
+//	              │  late money         ▲
+//	              └─────────────────────┘
+//	                late money and no stock left
+//
+// Each move is one UPDATE that names the state it comes from, with a row of order_event, numbered
+// without gaps, in the same transaction. The payment window of an ordinary order is 30 min, of a
+// flash order 5 min. An order whose window is over keeps its pieces until the sweep of the ledger
+// role takes them back, a second later at most while a worker runs; money that comes before that
+// pays it as usual.
+//
+// # Payments
+//
+// A payment asks for an order's amount at one price version. Notices of the provider are signed
+// (Standard Webhooks), stored once by (provider, event id) and acted on in the same transaction. A
+// notice that comes before its payment is kept and acted on when the payment is made. Money of
+// another amount or currency, of an old price or for a cancelled order never pays: the payment is
+// marked refund_due.
+//
+// # What it owns
+//
+// Tables: shop, sku, product, listing, shelf, pop_up, sale, orders, order_line, order_event,
+// attempt, request_key, payment, payment_notice, dead_letter.
+//
+// Redis keys: {f:<sale>}:* of the sales' admission, which may be lost at any time.
+//
+// NATS: serves livecart.ledger.flash; publishes numbered product_* and flash_* events of rooms,
+// flash_stock, and private order_updated.
+package cart
