@@ -27,7 +27,11 @@ func initCluster(bin pgBinaries, as *account, data string, args ...string) error
 		return err
 	}
 	args = append(append([]string{"--pgdata=" + unfinished}, initdbArgs...), args...)
-	if err := as.run(filepath.Join(bin.dir, "initdb"), args...); err != nil {
+	err := as.run(filepath.Join(bin.dir, "initdb"), args...)
+	if err != nil && strings.Contains(err.Error(), "could not look up effective user ID") {
+		return fmt.Errorf("%w: initdb needs a passwd entry for user id %d: %w", ErrNoPostgres, os.Geteuid(), err)
+	}
+	if err != nil {
 		return fmt.Errorf("make a Postgres cluster: %w", err)
 	}
 	if err := os.Rename(unfinished, data); err != nil {

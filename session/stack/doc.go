@@ -14,7 +14,7 @@
 //   - As root, servers run as the account "postgres" or "nobody" (Postgres refuses root). Where that account cannot
 //     reach the data folder, server data goes below /var/lib/livecart, which is said aloud and remembered in the folder.
 //
-// Layout of a data folder: lock (the pid of its user), servers (where server data went, if elsewhere), postgres/ and
+// Layout of a data folder: lock (the pid of its user), lock.servers (empty), servers (where server data went, if elsewhere), postgres/ and
 // redis/ (server data), run/ (unix sockets), postgres.log and redis.log (of the current run).
 //
 // Apart from the data folder it writes fetched Postgres binaries to a cache (see pgnpm.go) and, where a socket path

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -54,6 +55,10 @@ type guard struct {
 	log   string
 }
 
+// running holds every guard that was not stopped: a pipe that nobody refers to is closed by the garbage collector, which
+// would end the server of a caller who kept no more than its URL.
+var running sync.Map
+
 // start runs the command under a guard. It returns when the server's process exists, not when it is ready.
 func (c command) start() (*guard, error) {
 	log, err := os.OpenFile(c.log, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
@@ -90,6 +95,7 @@ func (c command) start() (*guard, error) {
 		return nil, fmt.Errorf("start guard of %s: %w", c.path, err)
 	}
 	g := &guard{shell: shell, pipe: pipe, alive: alive, name: c.path, log: c.log}
+	running.Store(g, nil)
 	line, err := bufio.NewReader(alive).ReadString('\n')
 	if err == nil {
 		g.pid, err = strconv.Atoi(strings.TrimSpace(line))
@@ -121,6 +127,7 @@ func (g *guard) stop(patience time.Duration, keep bool) error {
 	}
 	g.pipe.Close()
 	g.pipe = nil
+	running.Delete(g)
 	var late error
 	if g.pid != 0 && !g.ended(patience) {
 		late = fmt.Errorf("%s did not end within %v and was killed", g.name, patience)

@@ -3,6 +3,7 @@ package stack
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -30,11 +31,12 @@ func shell(t *testing.T, script string) command {
 	return command{path: "/bin/sh", args: []string{"-c", script, "sh", dir}, as: as, signal: "TERM", log: filepath.Join(t.TempDir(), "log"), remove: dir}
 }
 
-// obedient ends at SIGTERM and leaves word of it; stubborn does not end.
+// obedient ends at SIGTERM and leaves word of it; stubborn does not end; hasty
+// ends by itself.
 const (
 	obedient = `trap 'echo asked to end; exit 0' TERM; echo listening; while :; do sleep 0.01; done`
 	stubborn = `trap '' TERM INT; echo listening; while :; do sleep 0.01; done`
-	brief    = `echo no such luck >&2; exit 3`
+	hasty    = `echo no such luck >&2; exit 3`
 )
 
 func TestGuardEndsItsServer(t *testing.T) {
@@ -56,7 +58,7 @@ func TestGuardEndsItsServer(t *testing.T) {
 			}
 			return g.stop(time.Second, false)
 		}, "", "asked to end", false},
-		{"it ended by itself", brief, func(g *guard) error {
+		{"it ended by itself", hasty, func(g *guard) error {
 			if !g.ended(5 * time.Second) {
 				t.Error("not seen to end")
 			}
@@ -69,7 +71,7 @@ func TestGuardEndsItsServer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for test.script != brief && !strings.Contains(g.lastWords(), "listening") {
+			for test.script != hasty && !strings.Contains(g.lastWords(), "listening") {
 				if g.ended(5 * time.Millisecond) {
 					t.Fatalf("ended at once; %s", g.lastWords())
 				}
@@ -91,6 +93,34 @@ func TestGuardEndsItsServer(t *testing.T) {
 				t.Errorf("a second stop: %v", err)
 			}
 		})
+	}
+}
+
+func TestGuardThatNobodyHoldsKeepsItsServer(t *testing.T) {
+	c := shell(t, obedient)
+	pid := func() int {
+		g, err := c.start()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g.pid
+	}()
+	for range 3 {
+		runtime.GC()
+	}
+	if gone(pid, 100*time.Millisecond) {
+		t.Error("the server ended with its guard's last reference")
+	}
+	running.Range(func(held, _ any) bool {
+		if g := held.(*guard); g.pid == pid {
+			if err := g.stop(5*time.Second, false); err != nil {
+				t.Error(err)
+			}
+		}
+		return true
+	})
+	if !gone(pid, 0) {
+		t.Error("the server was not held, or does not end")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +29,9 @@ type folderLock struct {
 // lockFolder claims the folder: ErrInUse if another process has it. It waits for the servers of a process that died.
 func lockFolder(dir string) (*folderLock, error) {
 	process, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("the data folder %s belongs to another user (was it made as root?): %w", dir, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the data folder's lock: %w", err)
 	}

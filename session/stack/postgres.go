@@ -39,7 +39,7 @@ type PostgresServer struct {
 // NewThrowawayPostgres prepares a cluster in a temporary folder for tests: it does not survive a crash of the machine
 // (fsync is off), though it does survive Kill, and it allows 200 connections. It is copied from an initdb result that
 // is kept below /tmp. Nothing runs until Start; Close removes the folder, as the guard does if the process dies.
-// An empty pgBin searches as for dev, without fetching anything.
+// An empty pgBin searches as for dev, without fetching anything; ErrNoPostgres if there are no binaries.
 func NewThrowawayPostgres(pgBin string) (*PostgresServer, error) {
 	as, err := serverAccount()
 	if err != nil {

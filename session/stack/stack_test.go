@@ -380,3 +380,25 @@ func TestRootKeepsServerDataWhereTheAccountReachesIt(t *testing.T) {
 		t.Errorf("a new data folder begins with %q of the old one", got)
 	}
 }
+
+func TestProbeChangesNothing(t *testing.T) {
+	needPostgres(t)
+	needRedis(t)
+	dir := filepath.Join(dataFolder(t), "data")
+	parts := Probe(Config{DataDir: dir, PGBin: os.Getenv("LIVECART_PG_BIN")})
+	if len(parts) != 3 {
+		t.Fatalf("%d parts, want 3", len(parts))
+	}
+	for i, name := range []string{"NATS", "Redis", "Postgres"} {
+		if part := parts[i]; part.Name != name || !part.Found || part.Version == "" {
+			t.Errorf("part %d is %+v, want %s found with a version", i, part, name)
+		}
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the probe made the data folder: %v", err)
+	}
+	pathWithoutRedis(t)
+	if part := Probe(Config{})[1]; part.Choice != "in-process miniredis" || part.Fix == "" {
+		t.Errorf("without Redis the probe says %+v, want miniredis and how to get better", part)
+	}
+}

@@ -54,23 +54,16 @@ func Postgres(t testing.TB, migrate Migrate) string {
 	return server.URL(name)
 }
 
-// errNoPostgres marks the lack of binaries, as opposed to a server that fails.
-var errNoPostgres = errors.New("no Postgres")
-
 func missingPostgres(t testing.TB, err error) {
 	t.Helper()
-	if errors.Is(err, errNoPostgres) {
+	if errors.Is(err, stack.ErrNoPostgres) {
 		Require(t, "postgres", err.Error())
 	}
 	t.Fatal(err)
 }
 
 func newPostgres() (*stack.PostgresServer, error) {
-	server, err := stack.NewThrowawayPostgres(os.Getenv("LIVECART_PG_BIN"))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errNoPostgres, err)
-	}
-	return server, nil
+	return stack.NewThrowawayPostgres(os.Getenv("LIVECART_PG_BIN"))
 }
 
 func sharedTemplate(ctx context.Context, migrate Migrate) (*stack.PostgresServer, string, error) {

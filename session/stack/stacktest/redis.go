@@ -16,8 +16,7 @@ import (
 // all databases are taken.
 var redisPool struct {
 	sync.Mutex
-	servers []*stack.RedisServer // held here, as a server ends when its guard's pipe is collected
-	free    []string             // URLs
+	free []string // URLs
 }
 
 // Redis gives the test an empty logical database on a shared server and returns its URL, for redis.ParseURL. Commands
@@ -59,7 +58,6 @@ func takeRedis() (string, error) {
 		if err := server.Start(context.Background()); err != nil {
 			return "", errors.Join(err, server.Close())
 		}
-		redisPool.servers = append(redisPool.servers, server)
 		for db := range 16 {
 			redisPool.free = append(redisPool.free, server.URL(db))
 		}

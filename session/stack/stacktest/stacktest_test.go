@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -93,7 +96,6 @@ func connectRedis(t *testing.T, url string) *redis.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options.DialerRetries, options.MaxRetries = 1, -1
 	client := redis.NewClient(options)
 	t.Cleanup(func() { client.Close() })
 	return client
@@ -137,7 +139,12 @@ func TestPrivateRedisKeepsWritesOverKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	server.Kill()
-	if err := connectRedis(t, server.URL).Ping(t.Context()).Err(); err == nil {
+	options, err := redis.ParseURL(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := net.Dial("unix", options.Addr); err == nil {
+		conn.Close()
 		t.Fatal("a killed server answered")
 	}
 	server.Start()
@@ -174,6 +181,17 @@ func TestNATSIsSeparateForEachTest(t *testing.T) {
 	}
 	if n, _, err := heard.Pending(); err != nil || n != 0 {
 		t.Errorf("the other server heard %d messages, %v", n, err)
+	}
+}
+
+func TestChromeIsTheOneNamed(t *testing.T) {
+	named := filepath.Join(t.TempDir(), "browser")
+	if err := os.WriteFile(named, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("LIVECART_CHROME", named)
+	if got := Chrome(t); got != named {
+		t.Errorf("Chrome is %s, want %s", got, named)
 	}
 }
 
