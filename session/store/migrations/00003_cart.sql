@@ -48,6 +48,7 @@ CREATE TABLE shelf (
     position   integer NOT NULL CHECK (position > 0),
     PRIMARY KEY (room_id, product_id)
 );
+CREATE INDEX shelf_product ON shelf (product_id);
 
 -- The product that a room shows now.
 CREATE TABLE pop_up (
@@ -57,6 +58,7 @@ CREATE TABLE pop_up (
     by_id      text NOT NULL,
     by_name    text NOT NULL
 );
+CREATE INDEX pop_up_until ON pop_up (until);
 
 CREATE TABLE sale (
     id              text PRIMARY KEY,
@@ -115,6 +117,9 @@ CREATE TABLE orders (
 );
 CREATE INDEX orders_buyer ON orders (buyer_id, created_at DESC, id DESC);
 CREATE INDEX orders_room ON orders (room_id, created_at DESC, id DESC);
+CREATE INDEX orders_shop ON orders (shop_id, created_at DESC, id DESC);
+-- What a viewer is told of when joining.
+CREATE INDEX orders_open ON orders (buyer_id, created_at DESC, id DESC) WHERE state IN ('awaiting_payment', 'paid', 'shipped', 'refund_due');
 CREATE INDEX orders_sale ON orders (sale_id, buyer_id) WHERE sale_id IS NOT NULL;
 CREATE INDEX orders_unpaid ON orders (expires_at) WHERE state = 'awaiting_payment';
 
@@ -161,6 +166,18 @@ CREATE TABLE attempt (
     PRIMARY KEY (buyer_id, key, kind)
 );
 CREATE INDEX attempt_at ON attempt (at);
+
+-- Keys of commands that are idempotent by themselves, so that a key is not used again with other
+-- content; kept 24 h.
+CREATE TABLE request_key (
+    user_id text NOT NULL,
+    kind    text NOT NULL,
+    key     text NOT NULL,
+    hash    bytea NOT NULL,
+    at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (user_id, kind, key)
+);
+CREATE INDEX request_key_at ON request_key (at);
 
 -- A request to pay an order at one price.
 CREATE TABLE payment (
