@@ -1,0 +1,11 @@
+// Package loadtest plays a crowd of viewers against a livecart room and proves afterwards that
+// nothing was lost, doubled or oversold.
+//
+// A [Scenario] lets [Viewer]s act: each is one WebSocket connection that keeps a [History] of what
+// it was told. When the crowd is done, checks compare the histories with one another, with the
+// server's own answers and, where the database may be read, with Postgres. A run returns a
+// [Result]; it passed only when every check held.
+//
+// The package speaks the public protocol alone and knows nothing of the server's inside but the
+// names of the tables that its checks read.
+package loadtest
