@@ -1,0 +1,27 @@
+package main
+
+import (
+	"log/slog"
+
+	"livecart/cart"
+	"livecart/chat"
+	"livecart/gift"
+	"livecart/session"
+)
+
+// parts are what the routes of one gateway lead to.
+type parts struct {
+	tickets  *session.Tickets
+	rooms    *session.Rooms
+	presence *session.Presence
+	gateway  *session.Gateway
+	chat     *chat.Chat
+	gifts    *gift.Gifts
+	cart     *cart.Cart
+
+	// sandbox is the payment provider to try out with, nil where it is off.
+	sandbox *cart.Sandbox
+	// webhookSecret verifies payment notices; empty where there is no provider.
+	webhookSecret string
+	log           *slog.Logger
+}
