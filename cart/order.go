@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -38,18 +39,15 @@ var moves = map[state][]state{
 	refunded:        {},
 }
 
-var wireStates = map[state]proto.OrderState{
-	awaitingPayment: proto.OrderState_ORDER_STATE_AWAITING_PAYMENT,
-	paid:            proto.OrderState_ORDER_STATE_PAID,
-	shipped:         proto.OrderState_ORDER_STATE_SHIPPED,
-	completed:       proto.OrderState_ORDER_STATE_COMPLETED,
-	expired:         proto.OrderState_ORDER_STATE_EXPIRED,
-	cancelled:       proto.OrderState_ORDER_STATE_CANCELLED,
-	refundDue:       proto.OrderState_ORDER_STATE_REFUND_DUE,
-	refunded:        proto.OrderState_ORDER_STATE_REFUNDED,
+const wirePrefix = "ORDER_STATE_"
+
+func (s state) wire() proto.OrderState {
+	return proto.OrderState(proto.OrderState_value[wirePrefix+strings.ToUpper(string(s))])
 }
 
-func (s state) wire() proto.OrderState { return wireStates[s] }
+func stateOf(s proto.OrderState) state {
+	return state(strings.ToLower(strings.TrimPrefix(s.String(), wirePrefix)))
+}
 
 // mayBecome reports whether an order may move from s to the other state.
 func (s state) mayBecome(to state) bool { return slices.Contains(moves[s], to) }
@@ -84,9 +82,6 @@ func moveOrder(ctx context.Context, tx pgx.Tx, id string, from, to state, cause 
 	return err
 }
 
-// openOrder writes a new order's first event: every order begins by awaiting its payment.
-const openOrderSQL = `INSERT INTO order_event (order_id, n, from_state, to_state, cause) VALUES ($1, 1, '', 'awaiting_payment', 'created')`
-
 // lockedOrder is what decisions about one order need, read under its lock.
 type lockedOrder struct {
 	ID, BuyerID, SaleID string
@@ -115,16 +110,16 @@ func lockOrder(ctx context.Context, tx pgx.Tx, id string) (lockedOrder, error) {
 	return o, nil
 }
 
-// tell counts the orders' new states and tells their buyers. Whoever misses it sees the order's
-// version when it asks.
-func (cfg Config) tell(orders ...*proto.Order) {
+// entered counts the states that orders have come to by a commit, and tells their buyers.
+func (cfg Config) entered(orders ...*proto.Order) {
 	for _, o := range orders {
-		for s, wire := range wireStates {
-			if wire == o.State {
-				cfg.metrics.orders.WithLabelValues(string(s)).Inc()
-			}
-		}
+		cfg.metrics.orders.WithLabelValues(string(stateOf(o.State))).Inc()
 	}
+	cfg.tell(orders...)
+}
+
+// tell sends buyers their orders. Who misses it sees the order's version when asking.
+func (cfg Config) tell(orders ...*proto.Order) {
 	if err := cfg.Bus.PublishPrivate(orderUpdated(orders...)...); err != nil {
 		cfg.Log.Warn("buyers were not told of their orders", "orders", len(orders), "err", err)
 	}
