@@ -187,7 +187,7 @@ func (c *Chat) Configure(ctx context.Context, roomID string, by *proto.User, set
 		if proto.Equal(room.settings, clean) {
 			return nil, nil
 		}
-		_, err := tx.Exec(ctx, `UPDATE chat_room SET closed = $2, slow_mode_ms = $3, blocked_terms = coalesce($4, '{}') WHERE room_id = $1`,
+		_, err := tx.Exec(ctx, `UPDATE chat_room SET closed = $2, slow_mode_ms = $3, blocked_terms = $4 WHERE room_id = $1`,
 			roomID, clean.Closed, clean.SlowModeMs, terms)
 		if err != nil {
 			return nil, fmt.Errorf("configure chat of room %s: %w", roomID, err)

@@ -20,6 +20,8 @@ const (
 	staleAfter = time.Second
 	// idleAfter is how long a room without comments is still refreshed.
 	idleAfter = time.Minute
+	// readTimeout bounds a reading, should Postgres hang.
+	readTimeout = time.Second
 )
 
 // room is what admitting a comment needs to know, as of one moment. Never changed once made.
@@ -85,6 +87,10 @@ type rooms struct {
 
 type known struct {
 	loading sync.Mutex // held while this room alone is read
+
+	// The last failure to read this room alone. Guarded by loading.
+	failed  error
+	failing time.Time // when that reading began
 
 	// Guarded by rooms.mu.
 	state *room
@@ -154,7 +160,14 @@ func (rs *rooms) readSince(ctx context.Context, roomID string, came time.Time) (
 	if state != nil && !state.read.Before(came) {
 		return state, nil
 	}
+	if k.failed != nil && !k.failing.Before(came) {
+		return nil, k.failed // shared as well, or those who wait would fail one after another
+	}
+	began := time.Now()
 	if err := rs.refresh(ctx, map[string]*known{roomID: k}); err != nil {
+		if ctx.Err() == nil {
+			k.failed, k.failing = err, began
+		}
 		return nil, err
 	}
 	rs.mu.Lock()
@@ -210,6 +223,8 @@ func (rs *rooms) refresh(ctx context.Context, which map[string]*known) error {
 	if len(which) == 0 {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	ids := make([]string, 0, len(which))
 	for roomID := range which {
 		ids = append(ids, roomID)

@@ -35,7 +35,8 @@ func cleanTerms(terms []string) ([]string, error) {
 	if len(terms) > MaxTerms {
 		return nil, invalid("at most %d blocked terms", MaxTerms)
 	}
-	var clean, seen []string
+	clean := make([]string, 0, len(terms)) // not nil, which would be NULL in the table
+	var seen []string
 	size := 0
 	for _, term := range terms {
 		text, err := Clean(term)
