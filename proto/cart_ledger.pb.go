@@ -31,11 +31,12 @@ const (
 	FlashOutcome_FLASH_OUTCOME_SALE_ENDED      FlashOutcome = 4
 	FlashOutcome_FLASH_OUTCOME_VOID            FlashOutcome = 5
 	// Not recorded: the worker could not decide now.
-	FlashOutcome_FLASH_OUTCOME_TRY_AGAIN   FlashOutcome = 6
-	FlashOutcome_FLASH_OUTCOME_NOT_STARTED FlashOutcome = 7
-	FlashOutcome_FLASH_OUTCOME_CONFLICT    FlashOutcome = 8
-	FlashOutcome_FLASH_OUTCOME_BUSY        FlashOutcome = 9
-	FlashOutcome_FLASH_OUTCOME_REJECTED    FlashOutcome = 10
+	FlashOutcome_FLASH_OUTCOME_TRY_AGAIN      FlashOutcome = 6
+	FlashOutcome_FLASH_OUTCOME_NOT_STARTED    FlashOutcome = 7
+	FlashOutcome_FLASH_OUTCOME_CONFLICT       FlashOutcome = 8
+	FlashOutcome_FLASH_OUTCOME_BUSY           FlashOutcome = 9
+	FlashOutcome_FLASH_OUTCOME_REJECTED       FlashOutcome = 10
+	FlashOutcome_FLASH_OUTCOME_SALE_NOT_FOUND FlashOutcome = 11
 )
 
 // Enum value maps for FlashOutcome.
@@ -52,6 +53,7 @@ var (
 		8:  "FLASH_OUTCOME_CONFLICT",
 		9:  "FLASH_OUTCOME_BUSY",
 		10: "FLASH_OUTCOME_REJECTED",
+		11: "FLASH_OUTCOME_SALE_NOT_FOUND",
 	}
 	FlashOutcome_value = map[string]int32{
 		"FLASH_OUTCOME_UNSPECIFIED":     0,
@@ -65,6 +67,7 @@ var (
 		"FLASH_OUTCOME_CONFLICT":        8,
 		"FLASH_OUTCOME_BUSY":            9,
 		"FLASH_OUTCOME_REJECTED":        10,
+		"FLASH_OUTCOME_SALE_NOT_FOUND":  11,
 	}
 )
 
@@ -95,7 +98,8 @@ func (FlashOutcome) EnumDescriptor() ([]byte, []int) {
 	return file_cart_ledger_proto_rawDescGZIP(), []int{0}
 }
 
-// Reserved attempts of flash sales, from a gateway to one ledger worker.
+// Reserved attempts of flash sales, from a gateway to one ledger worker. An empty batch asks whether
+// a worker answers.
 type FlashBatch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Attempts      []*FlashAttempt        `protobuf:"bytes,1,rep,name=attempts,proto3" json:"attempts,omitempty"`
@@ -147,7 +151,7 @@ type FlashAttempt struct {
 	Buyer  *User                  `protobuf:"bytes,3,opt,name=buyer,proto3" json:"buyer,omitempty"`
 	// The request_id.
 	Key string `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
-	// SHA-256 of the request's content.
+	// SHA-256 of the flash_buy command.
 	Hash     []byte `protobuf:"bytes,5,opt,name=hash,proto3" json:"hash,omitempty"`
 	Quantity int32  `protobuf:"varint,6,opt,name=quantity,proto3" json:"quantity,omitempty"`
 	// Attribution of the buyer's token.
@@ -382,7 +386,7 @@ const file_cart_ledger_proto_rawDesc = "" +
 	"\bbuyer_id\x18\x01 \x01(\tR\abuyerId\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x127\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x1d.livecart.bus.v1.FlashOutcomeR\aoutcome\x12(\n" +
-	"\x05order\x18\x04 \x01(\v2\x12.livecart.v1.OrderR\x05order*\xc9\x02\n" +
+	"\x05order\x18\x04 \x01(\v2\x12.livecart.v1.OrderR\x05order*\xeb\x02\n" +
 	"\fFlashOutcome\x12\x1d\n" +
 	"\x19FLASH_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15FLASH_OUTCOME_ORDERED\x10\x01\x12\x1a\n" +
@@ -395,7 +399,8 @@ const file_cart_ledger_proto_rawDesc = "" +
 	"\x16FLASH_OUTCOME_CONFLICT\x10\b\x12\x16\n" +
 	"\x12FLASH_OUTCOME_BUSY\x10\t\x12\x1a\n" +
 	"\x16FLASH_OUTCOME_REJECTED\x10\n" +
-	"B\x10Z\x0elivecart/protob\x06proto3"
+	"\x12 \n" +
+	"\x1cFLASH_OUTCOME_SALE_NOT_FOUND\x10\vB\x10Z\x0elivecart/protob\x06proto3"
 
 var (
 	file_cart_ledger_proto_rawDescOnce sync.Once

@@ -85,7 +85,12 @@ CREATE TABLE sale (
     version         bigint NOT NULL DEFAULT 1,
     -- Generation of the Redis counters; each Resync raises it.
     epoch           bigint NOT NULL DEFAULT 1,
+    -- When and with which Redis server the counters last agreed with this row.
+    resynced_at     timestamptz NOT NULL DEFAULT '-infinity',
+    redis_run       text NOT NULL DEFAULT '',
     created_by      text NOT NULL DEFAULT '',
+    -- The flash_start that made it; with created_by its idempotency key.
+    request_id      text NOT NULL DEFAULT '',
     created_at      timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT sale_never_oversold CHECK (sold <= quantity),
     CONSTRAINT sale_below_price CHECK (price < original_price),
@@ -94,6 +99,7 @@ CREATE TABLE sale (
 CREATE UNIQUE INDEX sale_one_open_per_sku ON sale (sku_id) WHERE closed_at IS NULL;
 CREATE INDEX sale_open ON sale (ends_at) WHERE closed_at IS NULL;
 CREATE INDEX sale_room ON sale (room_id, created_at);
+CREATE INDEX sale_request ON sale (created_by, request_id);
 
 CREATE TABLE orders (
     id            text PRIMARY KEY,
@@ -150,6 +156,8 @@ CREATE TABLE order_event (
     at         timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (order_id, n)
 );
+-- What happened to orders lately besides their making, for Resync.
+CREATE INDEX order_event_later ON order_event (at) WHERE n > 1;
 
 -- The recorded outcome of a flash_buy or order_create under its key, written once.
 CREATE TABLE attempt (
@@ -166,6 +174,8 @@ CREATE TABLE attempt (
     PRIMARY KEY (buyer_id, key, kind)
 );
 CREATE INDEX attempt_at ON attempt (at);
+-- Buyers of a sale whom a Resync must know besides those with orders.
+CREATE INDEX attempt_refused ON attempt (sale_id) WHERE outcome <> 'ordered';
 
 -- Keys of commands that are idempotent by themselves, so that a key is not used again with other
 -- content; kept 24 h.
