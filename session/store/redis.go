@@ -22,6 +22,8 @@ func OpenRedis(ctx context.Context, url string) (redis.UniversalClient, error) {
 	}
 	opts.MaxRetries = -1
 	opts.DialTimeout = time.Second
+	// One try a dial: a Redis that is away must cost a command no more than its own time.
+	opts.DialerRetries = 1
 	opts.ReadTimeout = RedisTimeout
 	opts.WriteTimeout = RedisTimeout
 	opts.PoolTimeout = RedisTimeout
