@@ -77,7 +77,7 @@ func (c *Cart) Push(ctx context.Context, roomID string, by *proto.User, cmd *pro
 
 // clearPopUps takes products off show whose time is over.
 func clearPopUps(ctx context.Context, cfg Config) error {
-	rows, err := cfg.Pool.Query(ctx, `SELECT room_id FROM pop_up WHERE until <= clock_timestamp()`)
+	rows, err := cfg.Pool.Query(ctx, `SELECT room_id FROM pop_up WHERE until <= now()`)
 	if err != nil {
 		return fmt.Errorf("find expired pop-ups: %w", err)
 	}

@@ -1,0 +1,13 @@
+//go:build livecart_faults
+
+package cart
+
+import "os"
+
+// oversell is one piece with LIVECART_FAULT=oversell, so that the load test can show that it notices.
+func oversell() int64 {
+	if os.Getenv("LIVECART_FAULT") == "oversell" {
+		return 1
+	}
+	return 0
+}

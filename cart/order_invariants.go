@@ -1,0 +1,91 @@
+package cart
+
+import (
+	"slices"
+
+	"livecart/session/store"
+)
+
+// Invariants are what always holds of stock, orders, payments and sales.
+var Invariants = slices.Concat(orderInvariants, saleInvariants)
+
+var orderInvariants = []store.Invariant{{
+	Name: "sku_stock",
+	Doc:  "Pieces sold, the quantity of open sales and the sold pieces of closed ones are never more than a sku's stock.",
+	SQL: `SELECT k.id AS sku_id, k.stock, k.sold, coalesce(s.pieces, 0) AS in_sales
+		FROM sku k LEFT JOIN (
+			SELECT sku_id, sum(CASE WHEN closed_at IS NULL THEN quantity ELSE sold END) AS pieces FROM sale GROUP BY sku_id
+		) s ON s.sku_id = k.id
+		WHERE k.sold + coalesce(s.pieces, 0) > k.stock`,
+}, {
+	Name: "sale_stock",
+	Doc:  "A sale has sold from 0 pieces to its quantity.",
+	SQL:  `SELECT id AS sale_id, sold, quantity FROM sale WHERE sold < 0 OR sold > quantity`,
+}, {
+	Name: "sku_moved",
+	Doc:  "What a sku counts as moved is the quantity of its open sales and the sold pieces of its closed ones.",
+	SQL: `SELECT k.id AS sku_id, k.moved, coalesce(s.pieces, 0) AS in_sales
+		FROM sku k LEFT JOIN (
+			SELECT sku_id, sum(CASE WHEN closed_at IS NULL THEN quantity ELSE sold END) AS pieces FROM sale GROUP BY sku_id
+		) s ON s.sku_id = k.id
+		WHERE k.moved <> coalesce(s.pieces, 0)`,
+}, {
+	Name: "sku_sold",
+	Doc:  "What a sku counts as sold is what ordinary orders hold of it.",
+	SQL: `SELECT k.id AS sku_id, k.sold, coalesce(h.pieces, 0) AS held
+		FROM sku k LEFT JOIN (
+			SELECT l.sku_id, sum(l.quantity - l.restocked) AS pieces
+			FROM order_line l JOIN orders o ON o.id = l.order_id WHERE o.sale_id IS NULL GROUP BY l.sku_id
+		) h ON h.sku_id = k.id
+		WHERE k.sold <> coalesce(h.pieces, 0)`,
+}, {
+	Name: "order_holds_stock",
+	Doc:  "Orders that await payment, are paid, shipped or completed hold all pieces that were not refunded; expired and cancelled ones hold none.",
+	SQL: `SELECT o.id AS order_id, o.state, l.n, l.quantity, l.refunded, l.restocked
+		FROM orders o JOIN order_line l ON l.order_id = o.id
+		WHERE o.state IN ('expired', 'cancelled') AND l.restocked <> l.quantity
+		   OR o.state IN ('awaiting_payment', 'paid', 'shipped', 'completed') AND l.restocked > l.refunded`,
+}, {
+	Name: "order_amount",
+	Doc:  "An order's amount is the sum of its lines, and it has lines.",
+	SQL: `SELECT o.id AS order_id, o.amount, sum(l.quantity * l.unit_price) AS lines
+		FROM orders o LEFT JOIN order_line l ON l.order_id = o.id
+		GROUP BY o.id HAVING o.amount IS DISTINCT FROM sum(l.quantity * l.unit_price)`,
+}, {
+	Name: "order_paid_once",
+	Doc:  "A paid, shipped or completed order has exactly one accepted payment, of its amount; an unpaid one has none.",
+	SQL: `SELECT o.id AS order_id, o.state, count(p.id) AS accepted
+		FROM orders o LEFT JOIN payment p ON p.order_id = o.id AND p.state = 'accepted'
+		WHERE o.state IN ('paid', 'shipped', 'completed', 'awaiting_payment', 'expired', 'cancelled')
+		GROUP BY o.id
+		HAVING count(p.id) <> CASE WHEN o.state IN ('paid', 'shipped', 'completed') THEN 1 ELSE 0 END
+		    OR bool_or(p.amount <> o.amount OR p.currency <> o.currency)`,
+}, {
+	Name: "payment_has_notice",
+	Doc:  "An accepted payment has exactly one accepted notice, of the same amount and currency.",
+	SQL: `SELECT p.id AS payment_id, p.amount, count(n.event_id) AS notices
+		FROM payment p LEFT JOIN payment_notice n ON n.payment_id = p.id AND n.provider = p.provider
+			AND n.result = 'accepted' AND n.amount = p.amount AND n.currency = p.currency
+		WHERE p.state = 'accepted' GROUP BY p.id HAVING count(n.event_id) <> 1`,
+}, {
+	Name: "order_event_gapless",
+	Doc:  "An order's events are numbered from 1 without gaps, and each begins where the one before ended.",
+	SQL: `SELECT order_id, n, from_state, before FROM (
+			SELECT order_id, n, from_state, row_number() OVER w AS nth, lag(to_state, 1, '') OVER w AS before
+			FROM order_event WINDOW w AS (PARTITION BY order_id ORDER BY n)
+		) e WHERE n <> nth OR from_state <> before`,
+}, {
+	Name: "order_event_ends_at_state",
+	Doc:  "An order is in the state that its last event leads to.",
+	SQL: `SELECT o.id AS order_id, o.state, e.to_state
+		FROM orders o LEFT JOIN LATERAL (SELECT to_state FROM order_event WHERE order_id = o.id ORDER BY n DESC LIMIT 1) e ON true
+		WHERE o.state IS DISTINCT FROM e.to_state`,
+}, {
+	Name: "order_has_attempt",
+	Doc:  "An attempt is recorded as ordered if and only if its order exists, and no order has two.",
+	SQL: `SELECT coalesce(o.id, a.order_id) AS order_id, max(a.buyer_id) AS buyer_id, max(a.key) AS key, count(a.key) AS attempts
+		FROM orders o FULL JOIN (SELECT * FROM attempt WHERE outcome = 'ordered' OR order_id IS NOT NULL) a
+			ON a.order_id = o.id AND a.outcome = 'ordered' AND a.buyer_id = o.buyer_id AND a.key = o.request_id
+		GROUP BY coalesce(o.id, a.order_id)
+		HAVING count(o.id) <> 1 OR count(a.key) <> 1`,
+}}

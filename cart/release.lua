@@ -1,0 +1,30 @@
+-- Gives back reservations of one sale that no ledger worker took: nothing was or will be decided about
+-- them, so their keys are free again. Only what is still pending moves stock.
+--
+-- KEYS[1]      {f:<sale>}:sale
+-- KEYS[2]      {f:<sale>}:pending
+-- KEYS[3]      {f:<sale>}:buyers
+-- ARGV[1..]    of each attempt: user, request_id, content
+--
+-- Replies the number of reservations given back.
+local released, back = 0, 0
+for at = 1, #ARGV, 3 do
+  local user, content = ARGV[at], ARGV[at + 2]
+  local field = user .. ':' .. ARGV[at + 1]
+  local before = redis.call('HGET', KEYS[2], field)
+  if before and string.match(before, '^%d+:%d+:(%x+):') == content then
+    local quantity = tonumber(string.match(before, '^(%d+):'))
+    redis.call('HDEL', KEYS[2], field)
+    redis.call('HINCRBY', KEYS[3], user, -quantity)
+    released = released + 1
+    back = back + quantity
+  end
+end
+if released > 0 and redis.call('EXISTS', KEYS[1]) == 1 then
+  redis.call('HINCRBY', KEYS[1], 'held', -back)
+  if redis.call('HGET', KEYS[1], 'closed') ~= '1' then
+    redis.call('HINCRBY', KEYS[1], 'available', back)
+  end
+  redis.call('HINCRBY', KEYS[1], 'rev', 1)
+end
+return released

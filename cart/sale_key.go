@@ -1,0 +1,60 @@
+package cart
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"livecart/proto"
+	"livecart/session/store"
+)
+
+// markAge is how long Redis remembers that a key was decided.
+const markAge = 24 * time.Hour
+
+// saleKeys are the keys that every script on a sale names first. The hash tag keeps all of a sale
+// on one server.
+func saleKeys(saleID string) []string {
+	tag := "{f:" + saleID + "}:"
+	return []string{tag + "sale", tag + "pending", tag + "buyers"}
+}
+
+func markKey(saleID, user, key string) string { return "{f:" + saleID + "}:mark:" + user + ":" + key }
+
+// attemptKey is the idempotency key of a flash_buy.
+type attemptKey struct{ buyerID, key string }
+
+func keyOf(a *proto.FlashAttempt) attemptKey { return attemptKey{a.Buyer.GetId(), a.Key} }
+
+// reservation is an entry of a sale's pending hash.
+type reservation struct {
+	attemptKey
+	user     string // hash of the buyer id
+	quantity int32
+	hash     []byte
+}
+
+// parseReservation reads <user>:<request_id> -> <quantity>:<unix ms>:<content>:<buyer id>.
+func parseReservation(field, value string) (reservation, error) {
+	user, key, found := strings.Cut(field, ":")
+	parts := strings.SplitN(value, ":", 4)
+	if !found || len(parts) != 4 {
+		return reservation{}, fmt.Errorf("reservation %q is malformed", field)
+	}
+	quantity, err := strconv.ParseInt(parts[0], 10, 32)
+	if err != nil {
+		return reservation{}, fmt.Errorf("reservation %q: %w", field, err)
+	}
+	hash, err := hex.DecodeString(parts[2])
+	if err != nil {
+		return reservation{}, fmt.Errorf("reservation %q: %w", field, err)
+	}
+	return reservation{attemptKey{parts[3], key}, user, int32(quantity), hash}, nil
+}
+
+// hashed returns what stands for an attempt in Redis: its buyer, its key and its content.
+func hashed(a *proto.FlashAttempt) (user, key, content string) {
+	return store.HashUser(a.Buyer.GetId()), a.Key, hex.EncodeToString(a.Hash)
+}

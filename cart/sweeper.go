@@ -1,0 +1,150 @@
+package cart
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"livecart/proto"
+	"livecart/session/store"
+)
+
+// sweepBatch is how many orders expire in one transaction.
+const sweepBatch = 100
+
+// sweeper ends what time has ended: orders that were not paid and products on show. Any number of
+// them may run.
+type sweeper struct {
+	cfg    Config
+	resync func(ctx context.Context, saleID string) error
+}
+
+func newSweeper(cfg Config, resync func(ctx context.Context, saleID string) error) *sweeper {
+	return &sweeper{cfg: cfg, resync: resync}
+}
+
+// run sweeps until ctx ends. A sweep that fails is reported and tried again at the next turn.
+func (s *sweeper) run(ctx context.Context) error {
+	tick := time.NewTicker(s.cfg.SweepEvery)
+	defer tick.Stop()
+	keysAt := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		s.report(ctx, s.expireOrders(ctx))
+		s.report(ctx, clearPopUps(ctx, s.cfg))
+		if time.Since(keysAt) > time.Hour {
+			keysAt = time.Now()
+			s.report(ctx, pruneKeys(ctx, s.cfg.Pool))
+		}
+	}
+}
+
+func (s *sweeper) report(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil {
+		s.cfg.Log.Error("sweep", "err", err)
+	}
+}
+
+// expireOrders ends all orders whose payment window is over, in batches. now() only finds them;
+// what decides is the clock after the locks.
+func (s *sweeper) expireOrders(ctx context.Context) error {
+	var last time.Time
+	lastID := ""
+	for {
+		rows, err := s.cfg.Pool.Query(ctx, `
+			SELECT id, expires_at FROM orders
+			WHERE state = 'awaiting_payment' AND expires_at <= now() AND (expires_at, id) > ($1, $2)
+			ORDER BY expires_at, id LIMIT $3`, last, lastID, sweepBatch)
+		if err != nil {
+			return fmt.Errorf("find overdue orders: %w", err)
+		}
+		var ids []string
+		if _, err := pgx.ForEachRow(rows, []any{&lastID, &last}, func() error {
+			ids = append(ids, lastID)
+			return nil
+		}); err != nil {
+			return fmt.Errorf("find overdue orders: %w", err)
+		}
+		if err := s.expire(ctx, ids); err != nil {
+			return err
+		}
+		if len(ids) < sweepBatch {
+			return nil
+		}
+	}
+}
+
+// expire ends the orders in one transaction. Where the data of one of them forbids that, the batch
+// is halved until that one is found, reported and left, so that it holds up no other.
+func (s *sweeper) expire(ctx context.Context, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	var orders []*proto.Order
+	var sales []string
+	err := store.InTx(ctx, s.cfg.Pool, func(tx pgx.Tx) (err error) {
+		orders, sales, err = expireOrders(ctx, tx, ids)
+		return err
+	})
+	switch {
+	case err == nil:
+		s.cfg.entered(orders...)
+		resyncAll(ctx, s.cfg, s.resync, sales)
+		return nil
+	case !store.DataError(err):
+		return fmt.Errorf("expire orders: %w", err)
+	case len(ids) == 1:
+		s.cfg.Log.Error("an order cannot expire", "order", ids[0], "err", err)
+		return nil
+	}
+	half := len(ids) / 2
+	if err := s.expire(ctx, ids[:half]); err != nil {
+		return err
+	}
+	return s.expire(ctx, ids[half:])
+}
+
+// expireOrders moves those of the orders that are overdue under their locks and returns them with
+// the sales whose stock came back. An order that somebody else has locked is left for the next time.
+func expireOrders(ctx context.Context, tx pgx.Tx, ids []string) ([]*proto.Order, []string, error) {
+	if err := lockStock(ctx, tx, ids); err != nil {
+		return nil, nil, err
+	}
+	locked, err := collectIDs(ctx, tx, `SELECT id FROM orders WHERE id = ANY ($1) ORDER BY id FOR UPDATE SKIP LOCKED`, ids)
+	if err != nil {
+		return nil, nil, err
+	}
+	overdue, err := collectIDs(ctx, tx, `
+		SELECT id FROM orders WHERE id = ANY ($1) AND state = 'awaiting_payment' AND expires_at <= clock_timestamp()`, locked)
+	if err != nil || len(overdue) == 0 {
+		return nil, nil, err
+	}
+	moved, err := moveOrders(ctx, tx, overdue, awaitingPayment, expired, "payment window over")
+	if err != nil {
+		return nil, nil, err
+	}
+	sales, err := returnStock(ctx, tx, moved)
+	if err != nil {
+		return nil, nil, err
+	}
+	orders, err := readOrders(ctx, tx, moved)
+	return orders, sales, err
+}
+
+func collectIDs(ctx context.Context, tx pgx.Tx, sql string, ids []string) ([]string, error) {
+	rows, err := tx.Query(ctx, sql, ids)
+	if err != nil {
+		return nil, fmt.Errorf("collect orders: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("collect orders: %w", err)
+	}
+	return found, nil
+}
