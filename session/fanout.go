@@ -1,0 +1,209 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"livecart/proto"
+	"livecart/session/store"
+)
+
+// Bounds of putting numbered events in order.
+const (
+	// MaxEarly is how long an event waits for those before it until they are read from Postgres.
+	MaxEarly = 200 * time.Millisecond
+	// maxHeld is how many events wait at most; those beyond it are read from Postgres as well.
+	maxHeld = 1000
+	// healPage is how many missed events are read at once.
+	healPage = 500
+)
+
+// sequence puts a room's numbered events in order. Not safe for concurrent use.
+type sequence struct {
+	last  int64
+	held  map[int64]*proto.Event
+	since time.Time // when the oldest wait began
+}
+
+// take returns the events that may go out now that ev is here: none where it is known already or
+// too early, else ev and those that waited for it.
+func (s *sequence) take(ev *proto.Event, now time.Time) []*proto.Event {
+	switch {
+	case ev.Seq <= s.last:
+		return nil
+	case ev.Seq > s.last+1:
+		if len(s.held) < maxHeld {
+			if len(s.held) == 0 {
+				s.held = make(map[int64]*proto.Event)
+				s.since = now
+			}
+			s.held[ev.Seq] = ev
+		}
+		return nil
+	}
+	ready := []*proto.Event{ev}
+	s.last++
+	for len(s.held) > 0 {
+		next, ok := s.held[s.last+1]
+		if !ok {
+			break
+		}
+		ready = append(ready, next)
+		s.last++
+		delete(s.held, s.last)
+		s.since = now
+	}
+	return ready
+}
+
+// jump goes on from seq where what lies before was pruned.
+func (s *sequence) jump(seq int64) {
+	s.last = seq
+	for n := range s.held {
+		if n <= seq {
+			delete(s.held, n)
+		}
+	}
+}
+
+// due returns when the held events have waited long enough, and whether there are any.
+func (s *sequence) due() (time.Time, bool) { return s.since.Add(MaxEarly), len(s.held) > 0 }
+
+// tipMemory is how many tips of a room are remembered, so that one announced twice is shown once.
+const tipMemory = 4096
+
+// tipSet remembers the newest tip ids.
+type tipSet struct {
+	known map[string]struct{}
+	ring  []string
+	next  int
+}
+
+// add reports whether any of the ids is new, and remembers them.
+func (t *tipSet) add(ids []string) bool {
+	if len(ids) == 0 {
+		return true
+	}
+	if t.known == nil {
+		t.known = make(map[string]struct{})
+	}
+	fresh := false
+	for _, id := range ids {
+		if _, ok := t.known[id]; ok {
+			continue
+		}
+		fresh = true
+		t.known[id] = struct{}{}
+		if len(t.ring) < tipMemory {
+			t.ring = append(t.ring, id)
+			continue
+		}
+		delete(t.known, t.ring[t.next])
+		t.ring[t.next] = id
+		t.next = (t.next + 1) % tipMemory
+	}
+	return fresh
+}
+
+// receive takes events of the room from the bus.
+func (a *audience) receive(envelope *proto.RoomEvents) {
+	now := time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.snap == nil {
+		if len(a.before)+len(envelope.Events) <= maxBefore {
+			a.before = append(a.before, envelope.Events...)
+		}
+		return
+	}
+	for _, ev := range envelope.Events {
+		a.accept(ev, now)
+	}
+	a.settleSoon(now)
+}
+
+// accept adds one event to the batch, or holds it until its turn. Called with a.mu.
+func (a *audience) accept(ev *proto.Event, now time.Time) {
+	if ev.Seq > 0 {
+		for _, ready := range a.seq.take(ev, now) {
+			a.enqueue(ready, now)
+		}
+		return
+	}
+	switch e := ev.Event.(type) {
+	case nil:
+		// A kind that this version does not know.
+	case *proto.Event_GiftSent:
+		if a.tips.add(e.GiftSent.GetTipIds()) {
+			a.enqueue(ev, now)
+		}
+	case *proto.Event_MemberJoin:
+		if a.joined == nil {
+			a.joined = ev
+		} else {
+			a.joined = mergeJoin(a.joined, ev)
+		}
+	default:
+		a.enqueue(ev, now)
+	}
+}
+
+func (a *audience) enqueue(ev *proto.Event, now time.Time) {
+	if a.batch.empty() {
+		a.batchSince = now
+	}
+	a.batch.add(ev)
+}
+
+// show takes an event that this gateway itself made for its own viewers.
+func (a *audience) show(ev *proto.Event) {
+	now := time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.snap == nil {
+		return
+	}
+	if stats := ev.GetRoomStats(); stats != nil {
+		stats.HeadSeq = a.seq.last
+	}
+	a.accept(ev, now)
+	a.settleSoon(now)
+}
+
+// seen tells of the number of the room's newest event.
+func (a *audience) seen(head int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.snap != nil && head > a.seq.last && !a.behind {
+		a.behind = true
+		a.nudge()
+	}
+}
+
+// heal reads the numbered events that are missing from Postgres.
+func (a *audience) heal(ctx context.Context) error {
+	for {
+		a.mu.Lock()
+		last := a.seq.last
+		a.mu.Unlock()
+		events, err := store.EventsAfter(ctx, a.hub.cfg.Pool, a.roomID, last, healPage)
+		if err != nil {
+			return fmt.Errorf("heal room %s: %w", a.roomID, err)
+		}
+		now := time.Now()
+		a.mu.Lock()
+		if len(events) > 0 && events[0].Seq > a.seq.last+1 {
+			a.seq.jump(events[0].Seq - 1)
+		}
+		for _, ev := range events {
+			a.accept(ev, now)
+		}
+		a.seq.since = now
+		a.settleSoon(now)
+		a.mu.Unlock()
+		if len(events) < healPage {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,434 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"livecart/proto"
+	"livecart/session/bus"
+	"livecart/session/store"
+)
+
+// GatewayConfig is what a gateway needs and may be told. The zero value of a limit is its default.
+type GatewayConfig struct {
+	Pool     *pgxpool.Pool
+	Bus      *bus.Bus
+	Tickets  *Tickets
+	Rooms    *Rooms
+	Presence *Presence
+	// Log is told of inner errors; nil discards.
+	Log *slog.Logger
+	// Registerer takes the gateway's metrics; nil keeps them to itself.
+	Registerer prometheus.Registerer
+
+	// Routes carry out commands, by proto.Command.Kind. Not among them are those of the gateway
+	// itself: ping, session_resume, session_refresh and like_send.
+	Routes map[string]Route
+	// Snapshots fill a room's welcome, beside Rooms, in one snapshot of Postgres.
+	Snapshots []func(ctx context.Context, tx pgx.Tx, roomID string, w *proto.SessionWelcome) error
+	// Selves fill what belongs to joiners, keyed by user id, in one snapshot of Postgres.
+	Selves []func(ctx context.Context, tx pgx.Tx, roomID string, selves map[string]*proto.SessionSelf) error
+	// AllowedOrigins are the pages that may connect beside the server's own, as ParseOrigins takes them.
+	AllowedOrigins []string
+
+	// RoomTick is the time between two flushes of a busy room; 0 for 50 ms below 1,000 viewers of it
+	// here, 100 ms up to 5,000, 250 ms above.
+	RoomTick time.Duration
+	// ChatPerViewer is how many comments a second a viewer is sent, with bursts of one second's
+	// worth; 0 for all.
+	ChatPerViewer int
+
+	// MaxConns are the connections of this gateway, MaxHandshakes those of them that are just
+	// opening. Beyond them a handshake is answered 503 with Retry-After.
+	MaxConns, MaxHandshakes int
+	// ConnsPerUser are the connections of one user on this gateway; the oldest is closed with 4009.
+	ConnsPerUser int
+	// CommandRate a second and CommandBurst limit a connection's commands. One that exceeds them for
+	// ExcessTimeout is closed with 4029.
+	CommandRate, CommandBurst int
+	ExcessTimeout             time.Duration
+	// BuyRate limits a user's flash_buy a second, over all connections here.
+	BuyRate int
+	// MaxInFlight are the commands of a connection that run at a time, those in line included.
+	MaxInFlight int
+	// QueueBytes bound what a connection has still to be sent.
+	QueueBytes int
+	// PingInterval is the time between pings; a connection that is silent for IdleTimeout is closed.
+	PingInterval, IdleTimeout time.Duration
+	// WriteTimeout is how long one message may take to be written.
+	WriteTimeout time.Duration
+	// CommandTimeout is how long a command may run.
+	CommandTimeout time.Duration
+	// Linger is how long a room stays open here after its last viewer has left.
+	Linger time.Duration
+	// DrainTimeout is how long viewers are given to move to another gateway when Run ends.
+	DrainTimeout time.Duration
+}
+
+// Gateway serves the viewers' WebSocket connections. Safe for concurrent use.
+type Gateway struct {
+	// Fixed after construction.
+	cfg      GatewayConfig
+	origins  Origins
+	metrics  *metrics
+	hub      *hub
+	roster   *roster
+	selves   *selfReader
+	upgrader websocket.Upgrader
+	// Parent of all commands' contexts: it ends when Run does, whatever becomes of the connections.
+	work     context.Context
+	stopWork context.CancelFunc
+
+	open       atomic.Int64 // connections, those that are opening included
+	handshakes atomic.Int64
+	tasks      tasks
+
+	mu      sync.Mutex
+	phase   phase
+	conns   map[*Conn]struct{}
+	serving sync.WaitGroup // one a connection; only added to while running
+}
+
+type phase uint8
+
+const (
+	starting phase = iota
+	running
+	draining
+)
+
+// NewGateway returns a gateway that serves nobody until it runs.
+func NewGateway(cfg GatewayConfig) (*Gateway, error) {
+	if cfg.Pool == nil || cfg.Bus == nil || cfg.Tickets == nil || cfg.Rooms == nil || cfg.Presence == nil {
+		return nil, errors.New("a gateway needs Pool, Bus, Tickets, Rooms and Presence")
+	}
+	for kind := range cfg.Routes {
+		if _, ok := ownCommands[kind]; ok {
+			return nil, fmt.Errorf("the gateway serves %s itself", kind)
+		}
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	origins, err := ParseOrigins(cfg.AllowedOrigins)
+	if err != nil {
+		return nil, err
+	}
+	cfg.setDefaults()
+	m, err := newMetrics(cfg.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	g := &Gateway{
+		cfg: cfg, origins: origins, metrics: m,
+		roster: newRoster(cfg.ConnsPerUser, cfg.BuyRate),
+		conns:  make(map[*Conn]struct{}),
+		upgrader: websocket.Upgrader{
+			HandshakeTimeout: cfg.WriteTimeout,
+			ReadBufferSize:   1 << 10,
+			WriteBufferSize:  4 << 10,
+			WriteBufferPool:  new(sync.Pool),
+			Subprotocols:     proto.Subprotocols[:],
+			CheckOrigin:      func(*http.Request) bool { return true }, // checked before, with a clear answer
+		},
+	}
+	g.hub = newHub(&g.cfg, m)
+	g.hub.onRelink = g.readSelvesAgain
+	g.selves = newSelfReader(&g.cfg)
+	g.work, g.stopWork = context.WithCancel(context.Background())
+	return g, nil
+}
+
+// Run serves until ctx ends, then drains: viewers are told to move, commands that run are answered,
+// and all connections are closed, within DrainTimeout. It may be called once.
+func (g *Gateway) Run(ctx context.Context) error {
+	defer g.stopWork()
+	private, err := g.cfg.Bus.SubscribePrivate(g.roster.deliver)
+	if err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	inner, stop := context.WithCancel(context.Background())
+	var parts sync.WaitGroup // all end by inner
+	parts.Go(func() { g.hub.run(inner) })
+	parts.Go(func() { g.selves.run(inner) })
+	parts.Go(func() { g.sweep(inner) })
+	g.setPhase(running)
+	<-ctx.Done()
+	g.drain()
+	stop()
+	parts.Wait()
+	return private.Close()
+}
+
+func (g *Gateway) setPhase(p phase) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.phase = p
+}
+
+// Ready returns nil while the gateway takes connections.
+func (g *Gateway) Ready() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch g.phase {
+	case starting:
+		return errors.New("the gateway is starting")
+	case draining:
+		return errors.New("the gateway is draining")
+	}
+	return nil
+}
+
+// Welcome returns a room's snapshot as a new viewer would get it, current and of the caller's own.
+func (g *Gateway) Welcome(ctx context.Context, roomID string) (*proto.SessionWelcome, error) {
+	if !store.ValidID(roomID) {
+		return nil, ErrNoRoom
+	}
+	a, release, err := g.hub.open(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.refreshStats()
+	return proto.Clone(a.snap.shared(time.Now().UnixMilli())), nil
+}
+
+// ShowStats hands a room's new figures to its viewers here; it fits PresenceConfig.OnStats.
+func (g *Gateway) ShowStats(roomID string, stats *proto.RoomStats) {
+	own := proto.Clone(stats) // head_seq is still to be filled in
+	g.hub.show(roomID, &proto.Event{TimeMs: time.Now().UnixMilli(), Event: &proto.Event_RoomStats{RoomStats: own}})
+}
+
+// ShowLikes hands a room's new likes to its viewers here; it fits PresenceConfig.OnLikes.
+func (g *Gateway) ShowLikes(roomID string, likes *proto.LikeTotal) {
+	g.hub.show(roomID, &proto.Event{TimeMs: time.Now().UnixMilli(), Event: &proto.Event_LikeTotal{LikeTotal: likes}})
+}
+
+// ServeHTTP serves GET /v1/rooms/{room}/ws. What is wrong with a handshake is answered over HTTP,
+// before the upgrade.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	err := g.accept(w, r)
+	if err == nil || r.Context().Err() != nil {
+		return
+	}
+	g.metrics.refused.WithLabelValues(proto.Wire(err).Reason).Inc()
+	WriteProblem(w, r, g.cfg.Log, err)
+}
+
+// accept checks a handshake and serves it; an error means that nothing was written yet.
+func (g *Gateway) accept(w http.ResponseWriter, r *http.Request) error {
+	if g.Ready() != nil {
+		return ErrDraining
+	}
+	if g.handshakes.Add(1) > int64(g.cfg.MaxHandshakes) {
+		g.handshakes.Add(-1)
+		return ErrFull
+	}
+	defer g.handshakes.Add(-1)
+	if g.open.Add(1) > int64(g.cfg.MaxConns) {
+		g.open.Add(-1)
+		return ErrFull
+	}
+	served := false
+	defer func() {
+		if !served {
+			g.open.Add(-1)
+		}
+	}()
+	if !websocket.IsWebSocketUpgrade(r) {
+		return errNotWebSocket
+	}
+	if !g.origins.Allowed(r) {
+		return errOriginForbidden
+	}
+	format, ok := negotiate(r)
+	if !ok {
+		return errNoSubprotocol
+	}
+	after, resume, err := afterSeq(r)
+	if err != nil {
+		return err
+	}
+	v, err := g.cfg.Tickets.FromRequest(r)
+	if err != nil {
+		return err
+	}
+	room, release, err := g.enterRoom(r.Context(), v, r.PathValue("room"))
+	if err != nil {
+		return err
+	}
+	defer release()
+	ws, err := g.upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		return nil // the upgrader has answered
+	}
+	c := newConn(g, room, v, format, ws, time.Now())
+	if served = g.add(c); !served {
+		ws.Close()
+		return nil
+	}
+	if err := room.enter(c, after, resume); err != nil {
+		g.cfg.Log.Error("a viewer was not welcomed", "err", err)
+		g.forgetConn(c)
+		g.open.Add(-1)
+		ws.Close()
+		g.serving.Done()
+		return nil
+	}
+	g.entered(c)
+	// Ends with the connection, which draining closes at the latest; Run waits for it.
+	go func() {
+		defer g.serving.Done()
+		c.serve()
+	}()
+	return nil
+}
+
+// enterRoom opens the room for a viewer who may watch it. A room that has no viewers here yet is
+// asked of Rooms first, whose memory makes guessing names cheap.
+func (g *Gateway) enterRoom(ctx context.Context, v Viewer, roomID string) (a *audience, release func(), err error) {
+	if !store.ValidID(roomID) {
+		return nil, nil, ErrNoRoom
+	}
+	if g.hub.find(roomID) == nil {
+		if _, err := g.cfg.Rooms.Enter(ctx, v, roomID); err != nil {
+			return nil, nil, err
+		}
+	}
+	a, release, err = g.hub.open(ctx, roomID)
+	if err != nil && !isProblem(err) {
+		err = errRoomAway // the room itself has logged why
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := Enter(v, a.room()); err != nil {
+		release()
+		return nil, nil, err
+	}
+	return a, release, nil
+}
+
+// negotiate returns the format of the first subprotocol that the client asks for and we have, in
+// our order.
+func negotiate(r *http.Request) (proto.Format, bool) {
+	asked := websocket.Subprotocols(r)
+	for f, ours := range proto.Subprotocols {
+		for _, theirs := range asked {
+			if theirs == ours {
+				return proto.Format(f), true
+			}
+		}
+	}
+	return 0, false
+}
+
+func afterSeq(r *http.Request) (after int64, resume bool, err error) {
+	text := r.URL.Query().Get("after_seq")
+	if text == "" {
+		return 0, false, nil
+	}
+	after, err = strconv.ParseInt(text, 10, 64)
+	if err != nil || after < 0 {
+		return 0, false, errBadAfterSeq
+	}
+	return after, true, nil
+}
+
+// add makes c one of the gateway's connections, unless it is draining.
+func (g *Gateway) add(c *Conn) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.phase != running {
+		return false
+	}
+	g.conns[c] = struct{}{}
+	g.serving.Add(1)
+	g.metrics.connections.Inc()
+	return true
+}
+
+// entered does what follows the welcome.
+func (g *Gateway) entered(c *Conn) {
+	g.cfg.Presence.Join(c.room.roomID, c.entered)
+	if c.userID == "" {
+		return
+	}
+	for _, old := range g.roster.add(c) {
+		old.shut(CloseReplaced, "replaced")
+	}
+	g.selves.add(c)
+}
+
+// gone takes a connection that is over out of everything.
+func (g *Gateway) gone(c *Conn) {
+	c.room.leave(c)
+	g.cfg.Presence.Leave(c.room.roomID, c.entered)
+	if c.userID != "" {
+		g.roster.remove(c)
+	}
+	g.forgetConn(c)
+	g.open.Add(-1)
+}
+
+func (g *Gateway) forgetConn(c *Conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.conns, c)
+	g.metrics.connections.Dec()
+}
+
+// all returns the connections of this moment.
+func (g *Gateway) all() []*Conn {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	conns := make([]*Conn, 0, len(g.conns))
+	for c := range g.conns {
+		conns = append(conns, c)
+	}
+	return conns
+}
+
+// readSelvesAgain tells signed-in viewers what is theirs once more, as private events may be lost.
+func (g *Gateway) readSelvesAgain() {
+	for _, c := range g.all() {
+		if c.userID != "" {
+			g.selves.add(c)
+		}
+	}
+}
+
+// sweepEvery is how often timeouts are looked at, where they are not shorter themselves.
+const sweepEvery = 500 * time.Millisecond
+
+// sweep does for all connections what is due by the clock.
+func (g *Gateway) sweep(ctx context.Context) {
+	ticker := time.NewTicker(min(sweepEvery, g.cfg.PingInterval/2, g.cfg.IdleTimeout/2))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := time.Now()
+		for _, c := range g.all() {
+			c.sweep(now)
+		}
+		g.roster.forget(now)
+	}
+}

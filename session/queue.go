@@ -1,0 +1,226 @@
+package session
+
+import (
+	"sync"
+
+	"livecart/proto"
+)
+
+// mergeBytes bounds how far replies and private events are merged into one frame.
+const mergeBytes = 8 << 10
+
+// queue is what a connection has still to send, bounded in bytes. Comments are taken while it is
+// less than a quarter full, and given up again when something that may not be dropped needs the
+// room; when that does not suffice the queue is over.
+//
+// Safe for concurrent use; nothing blocks in it but wait's channel.
+type queue struct {
+	format proto.Format
+	limit  int
+	// Holds a token while there may be something to do for the writer.
+	wake chan struct{}
+
+	mu    sync.Mutex
+	items []item
+	bytes int
+	// Size of what the writer took and has not finished.
+	inFlight int
+	// Comments that this viewer lost and was not told of yet: its own loss, and what frames that it
+	// never got would have said.
+	skipped, sampled uint32
+	ping             bool
+	end              *ending
+}
+
+// item is one message to send: shared by the room, or own.
+type item struct {
+	room *broadcast // its whole message, while this is not nil
+	msg  *message
+	own  *proto.ServerFrame
+	size int
+}
+
+// ending says how a connection is closed.
+type ending struct {
+	code int
+	text string
+	// Whether what is queued is sent before.
+	flush bool
+}
+
+func newQueue(f proto.Format, limit int) *queue {
+	return &queue{format: f, limit: limit, wake: make(chan struct{}, 1)}
+}
+
+func (q *queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// pushRoom queues a flush of the room and returns how many comments this viewer loses by it. It
+// reports false when the queue is full of what may not be dropped.
+func (q *queue) pushRoom(b *broadcast) (lost int, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.end != nil {
+		return 0, true
+	}
+	defer q.signal()
+	whole := b.whole[q.format]
+	if b.chats == 0 || q.load() == 0 || q.load()+whole.size <= q.limit/4 {
+		lost, ok = q.admit(item{room: b, msg: whole, size: whole.size})
+		return lost, ok
+	}
+	q.skip(b)
+	lost = int(b.chats)
+	spare := b.withoutChat(q.format)
+	if spare == nil {
+		return lost, true
+	}
+	more, ok := q.admit(item{msg: spare, size: spare.size})
+	return lost + more, ok
+}
+
+// pushMessage queues a message of shared bytes that may not be dropped.
+func (q *queue) pushMessage(m *message) (lost int, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.end != nil {
+		return 0, true
+	}
+	defer q.signal()
+	return q.admit(item{msg: m, size: m.size})
+}
+
+// pushOwn queues a frame for this viewer alone, merging it into the last one where that is waiting.
+func (q *queue) pushOwn(frame *proto.ServerFrame) (lost int, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.end != nil {
+		return 0, true
+	}
+	defer q.signal()
+	size := proto.Size(frame)
+	if q.format == proto.JSON {
+		size *= 2 // near enough for a bound
+	}
+	if n := len(q.items); n > 0 && q.items[n-1].own != nil && q.items[n-1].size+size <= mergeBytes && q.load()+size <= q.limit {
+		last := &q.items[n-1]
+		last.own.Events = append(last.own.Events, frame.Events...)
+		last.own.Replies = append(last.own.Replies, frame.Replies...)
+		last.size += size
+		q.bytes += size
+		return 0, true
+	}
+	return q.admit(item{own: frame, size: size})
+}
+
+func (q *queue) load() int { return q.bytes + q.inFlight }
+
+// admit queues it, giving up queued comments when there is no room. An empty queue takes anything.
+func (q *queue) admit(it item) (lost int, ok bool) {
+	if q.load() > 0 && q.load()+it.size > q.limit {
+		lost = q.shed()
+		if q.load() > 0 && q.load()+it.size > q.limit {
+			return lost, false
+		}
+	}
+	q.items = append(q.items, it)
+	q.bytes += it.size
+	return lost, true
+}
+
+// shed gives up the comments that wait and returns how many those were.
+func (q *queue) shed() (lost int) {
+	kept := q.items[:0]
+	for _, it := range q.items {
+		if it.room == nil || it.room.chats == 0 {
+			kept = append(kept, it)
+			continue
+		}
+		q.skip(it.room)
+		lost += int(it.room.chats)
+		q.bytes -= it.size
+		if spare := it.room.withoutChat(q.format); spare != nil {
+			kept = append(kept, item{msg: spare, size: spare.size})
+			q.bytes += spare.size
+		}
+	}
+	clear(q.items[len(kept):])
+	q.items = kept
+	return lost
+}
+
+func (q *queue) skip(b *broadcast) {
+	q.skipped += b.chats
+	q.sampled += b.sampled
+}
+
+// requestPing has the writer send a ping before what it sends next.
+func (q *queue) requestPing() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.end == nil {
+		q.ping = true
+		q.signal()
+	}
+}
+
+// finish ends the queue: nothing is taken any more. The first call decides how and reports true.
+func (q *queue) finish(e ending) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.end != nil {
+		return false
+	}
+	q.end = &e
+	if !e.flush {
+		q.items, q.bytes, q.skipped, q.sampled = nil, 0, 0, 0
+	}
+	q.signal()
+	return true
+}
+
+// ended reports whether the queue takes nothing any more.
+func (q *queue) ended() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.end != nil
+}
+
+// work is what the writer does next; the zero value: wait.
+type work struct {
+	ping bool
+	msg  *message
+	own  *proto.ServerFrame
+	end  *ending
+}
+
+// next takes the next work. Calling it says that the work before is done.
+func (q *queue) next() work {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.inFlight = 0
+	switch {
+	case q.ping && q.end == nil:
+		q.ping = false
+		return work{ping: true}
+	case q.skipped > 0 || q.sampled > 0:
+		told := &proto.ServerFrame{Skipped: q.skipped, Sampled: q.sampled}
+		q.skipped, q.sampled = 0, 0
+		return work{own: told}
+	case len(q.items) > 0:
+		it := q.items[0]
+		q.items[0] = item{}
+		q.items = q.items[1:]
+		if len(q.items) == 0 {
+			q.items = nil
+		}
+		q.bytes -= it.size
+		q.inFlight = it.size
+		return work{msg: it.msg, own: it.own}
+	}
+	return work{end: q.end}
+}
