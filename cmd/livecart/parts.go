@@ -18,6 +18,8 @@ type parts struct {
 	chat     *chat.Chat
 	gifts    *gift.Gifts
 	cart     *cart.Cart
+	// origins are the pages of other sites that may use the API.
+	origins session.Origins
 
 	// sandbox is the payment provider to try out with, nil where it is off.
 	sandbox *cart.Sandbox
