@@ -1,0 +1,86 @@
+package gift
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"livecart/session/bus"
+)
+
+// Provider takes payments. Create asks for one and returns where the payer goes; asked again with
+// the same paymentID it must not make a second payment. amount is in minor units of currency.
+type Provider interface {
+	Create(ctx context.Context, paymentID string, amount int64, currency, description string, expires time.Time) (url string, err error)
+}
+
+// Config is what both sides need. Pool and Bus are required.
+type Config struct {
+	Pool *pgxpool.Pool
+	Bus  *bus.Bus
+	// Log is told of what a person should look at; nil discards.
+	Log *slog.Logger
+	// Registerer takes the metrics; nil keeps them to ourselves. Gifts, Ledger and the ledgers of
+	// other packages may share one.
+	Registerer prometheus.Registerer
+	// Provider takes payments for top-ups; nil refuses top-ups.
+	Provider Provider
+	// TopUpWindow is how long a top-up may be paid; 30 minutes when 0. A later payment is credited
+	// all the same if the provider lets it happen.
+	TopUpWindow time.Duration
+
+	// EnvelopeTimeout is how long to wait for a worker's answer before asking again; 1 s when 0.
+	EnvelopeTimeout time.Duration
+	// PendingAfter is how long Send waits for an outcome; 10 s when 0.
+	PendingAfter time.Duration
+	// CatalogueAge is how old a gateway's copy of the catalogue may be; 5 s when 0.
+	CatalogueAge time.Duration
+	// RankingAge is how old a gateway's copy of a ranking may be; 1 s when 0.
+	RankingAge time.Duration
+
+	// Inbox is how many tips may wait at a worker, beyond which it answers busy; 4096 when 0.
+	Inbox int
+	// UnannouncedAfter is the age at which a booked tip that nobody announced is swept; 2 s when 0.
+	UnannouncedAfter time.Duration
+	// SweepEvery is the time between two sweeps; 1 s when 0.
+	SweepEvery time.Duration
+}
+
+func (cfg *Config) setDefaults() error {
+	if cfg.Pool == nil || cfg.Bus == nil {
+		return errors.New("gift: a pool and a bus are needed")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Inbox < 0 {
+		return errors.New("gift: the inbox is negative")
+	}
+	if cfg.Inbox == 0 {
+		cfg.Inbox = 4096
+	}
+	for _, d := range []struct {
+		field    *time.Duration
+		standard time.Duration
+	}{
+		{&cfg.TopUpWindow, 30 * time.Minute},
+		{&cfg.EnvelopeTimeout, time.Second},
+		{&cfg.PendingAfter, 10 * time.Second},
+		{&cfg.CatalogueAge, 5 * time.Second},
+		{&cfg.RankingAge, time.Second},
+		{&cfg.UnannouncedAfter, 2 * time.Second},
+		{&cfg.SweepEvery, time.Second},
+	} {
+		if *d.field < 0 {
+			return errors.New("gift: a duration is negative")
+		}
+		if *d.field == 0 {
+			*d.field = d.standard
+		}
+	}
+	return nil
+}

@@ -1,0 +1,33 @@
+package gift
+
+import (
+	"time"
+
+	"livecart/proto"
+)
+
+// Refusals, compared with errors.Is.
+var (
+	ErrSignIn        = proto.Refuse(proto.ReasonSignInRequired, "sign in to send gifts")
+	ErrUnknownGift   = proto.Refuse(proto.ReasonUnknownGift, "there is no such gift")
+	ErrCount         = proto.Refuse(proto.ReasonInvalidQuantity, "send 1 to %d gifts at a time", MaxCount)
+	ErrInsufficient  = proto.Refuse(proto.ReasonInsufficientBeans, "not enough beans")
+	ErrNoRoom        = proto.Refuse(proto.ReasonRoomNotFound, "there is no such room")
+	ErrRoomNotLive   = proto.Refuse(proto.ReasonRoomNotLive, "gifts are taken while the room is live")
+	ErrOwnRoom       = proto.Refuse(proto.ReasonForbidden, "hosts cannot send gifts in their own room")
+	ErrConflict      = proto.Refuse(proto.ReasonIdempotencyConflict, "this request_id was used for another request")
+	ErrRejected      = proto.Refuse(proto.ReasonInvalidArgument, "this gift cannot be booked")
+	ErrBusy          = proto.Refuse(proto.ReasonBusy, "too many gifts at once").After(time.Second)
+	ErrTryAgain      = proto.Refuse(proto.ReasonTryAgain, "gifts cannot be booked at the moment").After(time.Second)
+	ErrPending       = proto.Refuse(proto.ReasonPending, "not known yet whether the gift was booked; ask again with the same request_id").After(time.Second)
+	ErrBeans         = proto.Refuse(proto.ReasonInvalidQuantity, "top up 1 to %d beans at a time", MaxTopUp)
+	ErrNoTopUps      = proto.Refuse(proto.ReasonForbidden, "beans are not sold here")
+	ErrNoProvider    = proto.Refuse(proto.ReasonTryAgain, "payments cannot be taken at the moment").After(time.Second)
+	ErrUnknownTopUp  = proto.Refuse(proto.ReasonNotFound, "there is no such top-up")
+	ErrWrongAmount   = proto.Refuse(proto.ReasonPaymentAmountMismatch, "the payment's amount is not the top-up's")
+	ErrTopUpConflict = proto.Refuse(proto.ReasonIdempotencyConflict, "this key was used for another amount of beans")
+)
+
+func invalid(format string, args ...any) error {
+	return proto.Refuse(proto.ReasonInvalidArgument, format, args...)
+}
