@@ -1,0 +1,4 @@
+-- Now, and after each entry.
+SELECT user_id, balance FROM wallet WHERE balance < 0
+UNION ALL
+SELECT sender_id, balance FROM tip WHERE balance < 0
