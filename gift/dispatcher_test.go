@@ -1,0 +1,279 @@
+package gift
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"livecart/proto"
+	"livecart/session/bus"
+)
+
+// teller answers envelopes in a test's bubble; answer decides what the nth one gets.
+type teller struct {
+	sync.Mutex
+	sizes  []int
+	keys   [][]string
+	answer func(ctx context.Context, n int, batch *proto.TipBatch) (*proto.TipDecisions, error)
+}
+
+func (c *teller) ask(ctx context.Context, batch *proto.TipBatch) (*proto.TipDecisions, error) {
+	c.Lock()
+	n := len(c.sizes)
+	c.sizes = append(c.sizes, len(batch.Tips))
+	c.keys = append(c.keys, columns(batch.Tips, (*proto.TipRequest).GetKey))
+	c.Unlock()
+	return c.answer(ctx, n, batch)
+}
+
+func allBooked(batch *proto.TipBatch) *proto.TipDecisions {
+	return decisions(batch, booked)
+}
+
+func decisions(batch *proto.TipBatch, outcome proto.TipOutcome) *proto.TipDecisions {
+	reply := new(proto.TipDecisions)
+	for _, tip := range batch.Tips {
+		reply.Decisions = append(reply.Decisions, &proto.TipDecision{Key: tip.Key, Outcome: outcome})
+	}
+	return reply
+}
+
+// bubble runs a dispatcher against a teller in a synctest bubble.
+func bubble(t *testing.T, answer func(ctx context.Context, n int, batch *proto.TipBatch) (*proto.TipDecisions, error), test func(t *testing.T, d *dispatcher, c *teller)) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &teller{answer: answer}
+		d := newDispatcher(c.ask, time.Second, 10*time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		go d.run(ctx)
+		defer func() { cancel(); <-d.stopped }()
+		test(t, d, c)
+	})
+}
+
+func tipOf(key string) *proto.TipRequest {
+	return &proto.TipRequest{Sender: user("ann"), Key: key}
+}
+
+func TestFirstTipGoesAtOnceOthersGather(t *testing.T) {
+	bubble(t, func(_ context.Context, _ int, batch *proto.TipBatch) (*proto.TipDecisions, error) {
+		time.Sleep(100 * time.Millisecond)
+		return allBooked(batch), nil
+	}, func(t *testing.T, d *dispatcher, c *teller) {
+		var senders sync.WaitGroup
+		send := func(key string) {
+			senders.Go(func() {
+				decision, err := d.send(t.Context(), tipOf(key))
+				if err != nil || decision.Key != key {
+					t.Errorf("tip %s: %v, %v", key, decision, err)
+				}
+			})
+			synctest.Wait()
+		}
+		for i := range 452 {
+			send(fmt.Sprint(i))
+		}
+		senders.Wait()
+		if want := []int{1, 200, 200, 51}; !slices.Equal(c.sizes, want) {
+			t.Errorf("envelopes of %v tips, want %v", c.sizes, want)
+		}
+	})
+}
+
+func TestLostAnswerIsAskedAgain(t *testing.T) {
+	bubble(t, func(ctx context.Context, n int, batch *proto.TipBatch) (*proto.TipDecisions, error) {
+		if n < 2 {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		return allBooked(batch), nil
+	}, func(t *testing.T, d *dispatcher, c *teller) {
+		start := time.Now()
+		decision, err := d.send(t.Context(), tipOf("k"))
+		if err != nil || decision.Outcome != booked {
+			t.Fatalf("%v, %v", decision, err)
+		}
+		waited := time.Since(start)
+		if least, most := 2*time.Second+2*askPause, 2*time.Second+4*askPause; waited < least || waited > most {
+			t.Errorf("answered after %v, want two timeouts of 1 s and two pauses", waited)
+		}
+		if len(c.keys) != 3 || !slices.Equal(c.keys[0], c.keys[2]) {
+			t.Errorf("asked %v", c.keys)
+		}
+	})
+}
+
+func TestSenderStopsWaiting(t *testing.T) {
+	tests := []struct {
+		name   string
+		answer func(ctx context.Context, n int, batch *proto.TipBatch) (*proto.TipDecisions, error)
+		want   error
+	}{
+		{"no worker", func(context.Context, int, *proto.TipBatch) (*proto.TipDecisions, error) {
+			return nil, bus.ErrNoResponders
+		}, ErrTryAgain},
+		{"no NATS", func(context.Context, int, *proto.TipBatch) (*proto.TipDecisions, error) {
+			return nil, bus.ErrDisconnected
+		}, ErrTryAgain},
+		{"no answer", func(ctx context.Context, _ int, _ *proto.TipBatch) (*proto.TipDecisions, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}, ErrPending},
+		{"a worker without database", func(_ context.Context, _ int, batch *proto.TipBatch) (*proto.TipDecisions, error) {
+			return decisions(batch, tryAgain), nil
+		}, ErrPending},
+		{"an answer to another question", func(context.Context, int, *proto.TipBatch) (*proto.TipDecisions, error) {
+			return new(proto.TipDecisions), nil
+		}, ErrPending},
+		{"one lost answer, then no worker", func(ctx context.Context, n int, _ *proto.TipBatch) (*proto.TipDecisions, error) {
+			if n == 0 {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return nil, bus.ErrNoResponders
+		}, ErrPending},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, tt.answer, func(t *testing.T, d *dispatcher, _ *teller) {
+				start := time.Now()
+				_, err := d.send(t.Context(), tipOf("k"))
+				if !errors.Is(err, tt.want) {
+					t.Errorf("%v, want %v", err, tt.want)
+				}
+				if waited := time.Since(start); waited != 10*time.Second {
+					t.Errorf("after %v, want 10 s", waited)
+				}
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				if len(d.waiting) != 0 {
+					t.Errorf("%d tips still wait", len(d.waiting))
+				}
+			})
+		})
+	}
+}
+
+func TestWorkerComesBack(t *testing.T) {
+	bubble(t, func(_ context.Context, n int, batch *proto.TipBatch) (*proto.TipDecisions, error) {
+		if n < 5 {
+			return nil, bus.ErrNoResponders
+		}
+		return allBooked(batch), nil
+	}, func(t *testing.T, d *dispatcher, _ *teller) {
+		if decision, err := d.send(t.Context(), tipOf("k")); err != nil || decision.Outcome != booked {
+			t.Errorf("%v, %v", decision, err)
+		}
+	})
+}
+
+func TestUndecidedTipsGoFirst(t *testing.T) {
+	bubble(t, func(_ context.Context, n int, batch *proto.TipBatch) (*proto.TipDecisions, error) {
+		time.Sleep(10 * time.Millisecond)
+		reply := allBooked(batch)
+		if n == 1 { // of a, b, c the worker leaves b open
+			reply.Decisions[1].Outcome = tryAgain
+		}
+		return reply, nil
+	}, func(t *testing.T, d *dispatcher, c *teller) {
+		var senders sync.WaitGroup
+		for _, key := range []string{"first", "a", "b", "c"} {
+			senders.Go(func() {
+				if _, err := d.send(t.Context(), tipOf(key)); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		time.Sleep(25 * time.Millisecond) // the second envelope is answered
+		senders.Go(func() {
+			if _, err := d.send(t.Context(), tipOf("late")); err != nil {
+				t.Error(err)
+			}
+		})
+		senders.Wait()
+		if len(c.keys) != 3 || !slices.Equal(c.keys[2], []string{"b", "late"}) {
+			t.Errorf("asked %v", c.keys)
+		}
+	})
+}
+
+func TestWaitingTipsAreBounded(t *testing.T) {
+	bubble(t, func(ctx context.Context, _ int, _ *proto.TipBatch) (*proto.TipDecisions, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}, func(t *testing.T, d *dispatcher, _ *teller) {
+		var senders sync.WaitGroup
+		send := func() { senders.Go(func() { d.send(t.Context(), tipOf("k")) }) }
+		send() // goes at once
+		synctest.Wait()
+		for range maxWaiting {
+			send()
+		}
+		synctest.Wait()
+		if _, err := d.send(t.Context(), tipOf("k")); !errors.Is(err, ErrBusy) {
+			t.Errorf("tip %d: %v, want busy", maxWaiting+2, err)
+		}
+		senders.Wait()
+	})
+}
+
+func TestStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &teller{answer: func(_ context.Context, _ int, batch *proto.TipBatch) (*proto.TipDecisions, error) {
+			time.Sleep(500 * time.Millisecond)
+			return allBooked(batch), nil
+		}}
+		d := newDispatcher(c.ask, time.Second, 10*time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		go d.run(ctx)
+		errs := make([]error, 2)
+		var senders sync.WaitGroup
+		for i := range errs {
+			senders.Go(func() { _, errs[i] = d.send(t.Context(), tipOf(fmt.Sprint(i))) })
+			synctest.Wait()
+		}
+		cancel()
+		senders.Wait()
+		if errs[0] != nil {
+			t.Errorf("the tip under way: %v, want its outcome", errs[0])
+		}
+		if !errors.Is(errs[1], ErrTryAgain) {
+			t.Errorf("the waiting tip: %v, want try_again", errs[1])
+		}
+		if _, err := d.send(t.Context(), tipOf("2")); !errors.Is(err, ErrTryAgain) {
+			t.Errorf("a tip after the stop: %v, want try_again", err)
+		}
+	})
+}
+
+func TestSenderLeaves(t *testing.T) {
+	bubble(t, func(ctx context.Context, n int, batch *proto.TipBatch) (*proto.TipDecisions, error) {
+		time.Sleep(500 * time.Millisecond)
+		return allBooked(batch), nil
+	}, func(t *testing.T, d *dispatcher, c *teller) {
+		ctx, cancel := context.WithCancel(t.Context())
+		errs := make([]error, 2)
+		var senders sync.WaitGroup
+		for i := range errs {
+			senders.Go(func() { _, errs[i] = d.send(ctx, tipOf(fmt.Sprint(i))) })
+			synctest.Wait()
+		}
+		cancel()
+		senders.Wait()
+		if !errors.Is(errs[0], ErrPending) || !errors.Is(errs[1], ErrTryAgain) {
+			t.Errorf("%v, %v; want pending for the one under way, try_again for the other", errs[0], errs[1])
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if len(c.sizes) != 1 {
+			t.Errorf("envelopes of %v, want that of the first tip alone", c.sizes)
+		}
+	})
+}
