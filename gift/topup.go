@@ -25,16 +25,16 @@ const (
 // TopUp is a purchase of beans.
 type TopUp struct {
 	// ID is also the payment's id; it begins with "top_".
-	ID    string `json:"id"`
-	Beans int64  `json:"beans"`
+	ID    string
+	Beans int64
 	// Amount is in minor units of Currency.
-	Amount   int64  `json:"amount"`
-	Currency string `json:"currency"`
+	Amount   int64
+	Currency string
 	// URL is where the user pays.
-	URL   string `json:"url"`
-	State string `json:"state"`
+	URL   string
+	State string
 	// ExpiresAt is until when the provider takes the payment.
-	ExpiresAt time.Time `json:"expires_at"`
+	ExpiresAt time.Time
 }
 
 // Notice says that a provider took a payment; its signature has been checked.
