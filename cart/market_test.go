@@ -104,6 +104,14 @@ func (m *market) must(err error) {
 	}
 }
 
+// ok is must for goroutines that are not the test's own.
+func (m *market) ok(err error) {
+	m.t.Helper()
+	if err != nil {
+		m.t.Error(err)
+	}
+}
+
 func (m *market) exec(sql string, args ...any) {
 	m.t.Helper()
 	tag, err := m.pool().Exec(m.t.Context(), sql, args...)
