@@ -47,13 +47,6 @@ func (g *Gifts) send(ctx context.Context, roomID string, by *proto.User, request
 		return nil, nil, err
 	}
 	if d.Outcome == booked {
-		if doubleTips() {
-			again := proto.Clone(req)
-			again.Key += "+"
-			if _, err := g.dispatcher.send(ctx, again); err != nil {
-				return nil, nil, err
-			}
-		}
 		return d.Sent, d.Balance, nil
 	}
 	if refusal, ok := refusals[d.Outcome]; ok {
