@@ -1,6 +1,11 @@
 package cart
 
-import "livecart/proto"
+import (
+	"errors"
+	"fmt"
+
+	"livecart/proto"
+)
 
 // Shops, products and the shelf.
 var (
@@ -47,3 +52,17 @@ var (
 	ErrNoticeInvalid  = proto.Refuse(proto.ReasonInvalidArgument, "the notice cannot be read")
 	ErrAmountMismatch = proto.Refuse(proto.ReasonPaymentAmountMismatch, "the amount is not the one asked for")
 )
+
+// invalid is ErrInvalid in words of its own.
+func invalid(format string, args ...any) error {
+	return proto.Refuse(proto.ReasonInvalidArgument, format, args...)
+}
+
+// wrap adds the operation to an error that is not a refusal; those are told as they are.
+func wrap(err error, format string, args ...any) error {
+	var p *proto.Problem
+	if errors.As(err, &p) {
+		return err
+	}
+	return fmt.Errorf(format+": %w", append(args, err)...)
+}

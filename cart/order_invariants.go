@@ -87,5 +87,5 @@ var orderInvariants = []store.Invariant{{
 		FROM orders o FULL JOIN (SELECT * FROM attempt WHERE outcome = 'ordered' OR order_id IS NOT NULL) a
 			ON a.order_id = o.id AND a.outcome = 'ordered' AND a.buyer_id = o.buyer_id AND a.key = o.request_id
 		GROUP BY coalesce(o.id, a.order_id)
-		HAVING count(o.id) <> 1 OR count(a.key) <> 1`,
+		HAVING count(*) <> 1 OR count(o.id) <> 1 OR count(a.key) <> 1`,
 }}

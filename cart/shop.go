@@ -8,7 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"livecart/proto"
 	"livecart/session/store"
 )
 
@@ -23,11 +22,6 @@ type Shop struct {
 
 // maxTitle bounds names and titles, in characters.
 const maxTitle = 120
-
-// invalid is ErrInvalid in words of its own.
-func invalid(format string, args ...any) error {
-	return proto.Refuse(proto.ReasonInvalidArgument, format, args...)
-}
 
 // checkText refuses text that is no UTF-8, holds a NUL (which Postgres does not take) or is outside
 // its length in characters.
