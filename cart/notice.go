@@ -121,7 +121,7 @@ func (h *handling) run(ctx context.Context, tx pgx.Tx) error {
 	if p, err = scanPayment(tx.QueryRow(ctx, paymentColumns+`WHERE id = $1`, n.PaymentID)); err != nil {
 		return err
 	}
-	s, err := settle(ctx, tx, n, p, o)
+	s, err := settlePayment(ctx, tx, n, p, o)
 	if err != nil || s.order == o.State {
 		return err
 	}
@@ -141,9 +141,9 @@ type settlement struct {
 	order   state  // afterwards
 }
 
-// settle acts on a notice of a payment: it decides, moves the order, and keeps the result. The
+// settlePayment acts on a notice of a payment: it decides, moves the order, and keeps the result. The
 // order is locked, and its stock too if it is expired.
-func settle(ctx context.Context, tx pgx.Tx, n Notice, p *payment, o lockedOrder) (settlement, error) {
+func settlePayment(ctx context.Context, tx pgx.Tx, n Notice, p *payment, o lockedOrder) (settlement, error) {
 	s := judge(n, p, o)
 	if s.order == paid && o.State == expired {
 		taken, err := takeAgain(ctx, tx, o)

@@ -140,7 +140,7 @@ func (cfg Config) requestPayment(ctx context.Context, tx pgx.Tx, o lockedOrder, 
 		return nil, false, fmt.Errorf("early notices of payment %s: %w", id, err)
 	}
 	for _, n := range early {
-		s, err := settle(ctx, tx, n, p, o)
+		s, err := settlePayment(ctx, tx, n, p, o)
 		if err != nil {
 			return nil, false, err
 		}

@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"livecart/proto"
-	"livecart/session/store"
 )
 
 const (
@@ -24,16 +22,13 @@ const (
 //go:embed sql/open_orders.sql
 var openOrdersSQL string
 
-//go:embed sql/room_sales.sql
-var roomSalesSQL string
-
 // Snapshot fills in what a joining viewer needs of the room's shop: the product on show, the sales
 // that are announced or running, and the beginning of the shelf.
 func (c *Cart) Snapshot(ctx context.Context, tx pgx.Tx, roomID string, w *proto.SessionWelcome) (err error) {
 	if w.OnShow, err = readOnShow(ctx, tx, roomID); err != nil {
 		return err
 	}
-	if w.Sales, err = roomSales(ctx, tx, roomID); err != nil {
+	if w.Sales, err = readSales(ctx, tx, roomID); err != nil {
 		return err
 	}
 	if w.Shelf, err = readShelf(ctx, tx, roomID, welcomeShelf); err != nil {
@@ -43,34 +38,6 @@ func (c *Cart) Snapshot(ctx context.Context, tx pgx.Tx, roomID string, w *proto.
 		return fmt.Errorf("shelf of room %s: %w", roomID, err)
 	}
 	return nil
-}
-
-// roomSales returns the room's sales that are not closed. Available is what Postgres counts: pieces
-// that are reserved but not decided count as available here, and flash_stock follows.
-func roomSales(ctx context.Context, q store.Querier, roomID string) ([]*proto.FlashSale, error) {
-	rows, err := q.Query(ctx, roomSalesSQL, roomID)
-	if err != nil {
-		return nil, fmt.Errorf("sales of room %s: %w", roomID, err)
-	}
-	sales, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*proto.FlashSale, error) {
-		s := &proto.FlashSale{Phase: proto.SalePhase_SALE_PHASE_ANNOUNCED}
-		var starts, ends time.Time
-		var open bool
-		if err := row.Scan(&s.Id, &s.ProductId, &s.ListingId, &s.SkuId, &s.Title, &s.ImageUrl, &s.Currency, &s.Price, &s.OriginalPrice,
-			&s.Quantity, &s.Sold, &s.PerBuyerLimit, &starts, &ends, &s.Version, &s.SoldOut, &open); err != nil {
-			return nil, err
-		}
-		if open {
-			s.Phase = proto.SalePhase_SALE_PHASE_OPEN
-		}
-		s.StartsAtMs, s.EndsAtMs = starts.UnixMilli(), ends.UnixMilli()
-		s.Available = s.Quantity - s.Sold
-		return s, nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("sales of room %s: %w", roomID, err)
-	}
-	return sales, nil
 }
 
 // Self fills in the open orders of viewers, by user id: the newest 20 of each in any room, those
