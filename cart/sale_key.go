@@ -1,6 +1,7 @@
 package cart
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"strconv"
@@ -28,11 +29,17 @@ type attemptKey struct{ buyerID, key string }
 
 func keyOf(a *proto.FlashAttempt) attemptKey { return attemptKey{a.Buyer.GetId(), a.Key} }
 
+// compareKeys is the order in which outcomes are written.
+func compareKeys(x, y attemptKey) int {
+	return cmp.Or(strings.Compare(x.buyerID, y.buyerID), strings.Compare(x.key, y.key))
+}
+
 // reservation is an entry of a sale's pending hash.
 type reservation struct {
 	attemptKey
 	user     string // hash of the buyer id
 	quantity int32
+	at       string // when, by the clock of Redis; tells a key's reservations apart
 	hash     []byte
 }
 
@@ -51,7 +58,7 @@ func parseReservation(field, value string) (reservation, error) {
 	if err != nil {
 		return reservation{}, fmt.Errorf("reservation %q: %w", field, err)
 	}
-	return reservation{attemptKey{parts[3], key}, user, int32(quantity), hash}, nil
+	return reservation{attemptKey{parts[3], key}, user, int32(quantity), parts[1], hash}, nil
 }
 
 // hashed returns what stands for an attempt in Redis: its buyer, its key and its content.

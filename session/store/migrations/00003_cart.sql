@@ -75,6 +75,8 @@ CREATE TABLE sale (
     quantity        bigint NOT NULL CHECK (quantity > 0),
     sold            bigint NOT NULL DEFAULT 0 CHECK (sold >= 0),
     per_buyer_limit integer NOT NULL DEFAULT 0 CHECK (per_buyer_limit >= 0),
+    -- The most that the limit ever allowed, 0 for no limit: what buyers hold is checked against it.
+    widest_limit    integer NOT NULL DEFAULT 0 CHECK (widest_limit >= 0),
     starts_at       timestamptz NOT NULL,
     ends_at         timestamptz NOT NULL,
     -- Set once, for good: when it closed and why ('time', 'stopped', 'room_ended').

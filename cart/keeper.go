@@ -1,0 +1,99 @@
+package cart
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	// keepEvery is the pause between two looks at Redis and at the running sales.
+	keepEvery = time.Second
+	// resyncEvery is how old the counters of a running sale may grow.
+	resyncEvery = 3 * time.Second
+)
+
+// keeper sees to the sales' Redis counters: it has them counted anew every few seconds, at once when
+// Redis is another or has lost them, and voids reservations that nobody resolves. Any number of
+// processes may run one; they share the work through sale.resynced_at.
+type keeper struct {
+	cfg      Config
+	resyncer *resyncer
+	reaper   *reaper
+}
+
+func newKeeper(cfg Config, resyncer *resyncer) *keeper {
+	return &keeper{cfg: cfg, resyncer: resyncer, reaper: newReaper(cfg)}
+}
+
+// run keeps until ctx ends. A turn that fails is reported and tried again with the next one.
+func (k *keeper) run(ctx context.Context) error {
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := k.turn(ctx); err != nil && ctx.Err() == nil {
+			k.cfg.Log.Warn("keeping sales", "err", err)
+		}
+	}
+}
+
+// turn looks once.
+func (k *keeper) turn(ctx context.Context) error {
+	run, err := redisRun(ctx, k.cfg.Redis)
+	if err != nil {
+		return err
+	}
+	due, err := k.due(ctx, run)
+	if err != nil {
+		return err
+	}
+	failed := k.reaper.probe(ctx)
+	for _, saleID := range due {
+		failed = errors.Join(failed, k.keep(ctx, saleID))
+	}
+	return failed
+}
+
+// keep counts one sale and voids what is overdue.
+func (k *keeper) keep(ctx context.Context, saleID string) error {
+	undecided, err := k.resyncer.count(ctx, saleID)
+	if err != nil {
+		return err
+	}
+	late := k.reaper.overdue(saleID, undecided)
+	if len(late) == 0 {
+		return nil
+	}
+	slices.SortFunc(late, func(x, y reservation) int { return compareKeys(x.attemptKey, y.attemptKey) })
+	if err := k.reaper.void(ctx, saleID, late); err != nil {
+		return err
+	}
+	return k.resyncer.resync(ctx, saleID)
+}
+
+// due returns the sales whose counters are old, are in another Redis than the running one, or do not
+// know yet that the sale has ended.
+func (k *keeper) due(ctx context.Context, run string) ([]string, error) {
+	rows, err := k.cfg.Pool.Query(ctx, `
+		SELECT id FROM sale
+		WHERE closed_at IS NULL AND (redis_run <> $1 OR resynced_at < clock_timestamp() - make_interval(secs => $2))
+		   OR closed_at > clock_timestamp() - interval '1 hour' AND resynced_at < closed_at
+		ORDER BY id`, run, resyncEvery.Seconds())
+	if err != nil {
+		return nil, fmt.Errorf("find sales to count: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("find sales to count: %w", err)
+	}
+	return ids, nil
+}

@@ -1,0 +1,309 @@
+package cart
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/singleflight"
+
+	"livecart/session/store"
+)
+
+//go:embed resync.lua
+var resyncLua string
+
+//go:embed sql/read_buyers.sql
+var readBuyersSQL string
+
+//go:embed sql/read_moved_buyers.sql
+var readMovedBuyersSQL string
+
+var resyncScript = store.NewScript(resyncLua)
+
+const (
+	// buyersChunk is how many buyers one command loads into Redis, some 10 ms of its time.
+	buyersChunk = 5000
+	// countersAge is how long counters outlive their sale: as long as its keys.
+	countersAge = markAge + time.Hour
+)
+
+// resyncer makes the Redis counters of a sale agree with Postgres. Nothing else makes them, and
+// stock that returns is never added to them.
+//
+// One Resync: lock the sale's row, so that nothing is decided meanwhile; read the pending keys from
+// Redis; look up their outcomes; one script sets available = quantity − sold − what is pending and
+// not decided (which it adds up itself, for attempts go on being reserved), ends the decided ones
+// and starts a new epoch; unlock. Safe for concurrent use.
+type resyncer struct {
+	cfg   Config
+	stock *stockNews
+	group singleflight.Group
+}
+
+func newResyncer(cfg Config, stock *stockNews) *resyncer { return &resyncer{cfg: cfg, stock: stock} }
+
+// resync counts a sale anew. ErrSaleNotFound is for a sale that does not exist.
+func (r *resyncer) resync(ctx context.Context, saleID string) error {
+	_, err := r.count(ctx, saleID)
+	return err
+}
+
+// ensure is resync for many who miss the counters at once: they share one.
+func (r *resyncer) ensure(ctx context.Context, saleID string) error {
+	_, err, _ := r.group.Do(saleID, func() (any, error) { return nil, r.resync(ctx, saleID) })
+	return err
+}
+
+// count counts a sale anew and returns the reservations that stay undecided.
+func (r *resyncer) count(ctx context.Context, saleID string) ([]reservation, error) {
+	run, err := redisRun(ctx, r.cfg.Redis)
+	if err != nil {
+		return nil, fmt.Errorf("resync sale %s: %w", saleID, err)
+	}
+	var c counting
+	var news roomNews
+	err = store.InTx(ctx, r.cfg.Pool, func(tx pgx.Tx) error {
+		c, news = counting{cfg: r.cfg, run: run}, roomNews{}
+		if err := c.read(ctx, tx, saleID); err != nil {
+			return err
+		}
+		if err := c.write(ctx); err != nil {
+			return err
+		}
+		return c.finish(ctx, tx, news)
+	})
+	if err != nil {
+		return nil, wrap(err, "resync sale %s", saleID)
+	}
+	news.publish(r.cfg)
+	r.stock.changed(saleID)
+	return c.undecided(), nil
+}
+
+// counting is one Resync.
+type counting struct {
+	cfg  Config
+	run  string // of the Redis server
+	sale *saleRow
+	now  time.Time
+	// The counters that Redis has: their epoch, when they were counted, and whether marks were lost
+	// before; anew when they cannot be trusted.
+	epoch   int64
+	synced  time.Time
+	lossy   bool
+	anew    bool
+	pending []reservation
+	// Recorded outcomes of the pending ones.
+	outcomes map[attemptKey]string
+	// Pieces of buyers in orders: of all where the counters are made anew, else of those whose orders
+	// moved.
+	buyers map[string]int64
+}
+
+// read locks the sale and reads what both sides know.
+func (c *counting) read(ctx context.Context, tx pgx.Tx, saleID string) (err error) {
+	if c.sale, c.now, err = lockSale(ctx, tx, saleID); err != nil {
+		return err
+	}
+	if err := c.readRedis(ctx); err != nil {
+		return err
+	}
+	if c.outcomes, err = readOutcomes(ctx, tx, c.pending); err != nil {
+		return err
+	}
+	if c.anew {
+		c.buyers, err = readBuyers(ctx, tx, readBuyersSQL, saleID)
+		// A first count finds nobody; a later one cannot know which marks there were.
+		c.lossy = len(c.buyers) > 0
+		return err
+	}
+	c.buyers, err = readBuyers(ctx, tx, readMovedBuyersSQL, saleID, c.synced)
+	return err
+}
+
+func (c *counting) readRedis(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, store.RedisTimeout)
+	defer cancel()
+	keys := saleKeys(c.sale.id)
+	pipe := c.cfg.Redis.Pipeline()
+	counters := pipe.HMGet(ctx, keys[0], "epoch", "synced", "lossy")
+	pending := pipe.HGetAll(ctx, keys[1])
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("read counters: %w", err)
+	}
+	known := counters.Val()
+	epoch, hasEpoch := known[0].(string)
+	synced, hasSynced := known[1].(string)
+	var epochErr, syncedErr error
+	var micros int64
+	if hasEpoch && hasSynced {
+		c.epoch, epochErr = strconv.ParseInt(epoch, 10, 64)
+		micros, syncedErr = strconv.ParseInt(synced, 10, 64)
+	}
+	if err := errors.Join(epochErr, syncedErr); err != nil {
+		return fmt.Errorf("read counters: %w", err)
+	}
+	c.synced = time.UnixMicro(micros)
+	c.lossy = known[2] == "1"
+	// An epoch that Postgres is past comes from a replica or a file that lags behind.
+	c.anew = !hasEpoch || !hasSynced || c.epoch < c.sale.epoch || c.run != c.sale.redisRun
+	for field, value := range pending.Val() {
+		r, err := parseReservation(field, value)
+		if err != nil {
+			return err
+		}
+		c.pending = append(c.pending, r)
+	}
+	return nil
+}
+
+// readOutcomes returns the recorded outcomes of reservations.
+func readOutcomes(ctx context.Context, q store.Querier, pending []reservation) (map[attemptKey]string, error) {
+	outcomes := map[attemptKey]string{}
+	if len(pending) == 0 {
+		return outcomes, nil
+	}
+	buyers, keys := make([]string, len(pending)), make([]string, len(pending))
+	for i, p := range pending {
+		buyers[i], keys[i] = p.buyerID, p.key
+	}
+	rows, err := q.Query(ctx, readAttemptsSQL, buyers, keys)
+	if err != nil {
+		return nil, fmt.Errorf("read outcomes: %w", err)
+	}
+	var key attemptKey
+	var a attempt
+	if _, err := pgx.ForEachRow(rows, []any{&key.buyerID, &key.key, &a.hash, &a.outcome, &a.orderID}, func() error {
+		outcomes[key] = a.outcome
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read outcomes: %w", err)
+	}
+	return outcomes, nil
+}
+
+func readBuyers(ctx context.Context, q store.Querier, sql string, args ...any) (map[string]int64, error) {
+	rows, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read buyers: %w", err)
+	}
+	buyers := map[string]int64{}
+	var id string
+	var n int64
+	if _, err := pgx.ForEachRow(rows, []any{&id, &n}, func() error {
+		buyers[id] = n
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read buyers: %w", err)
+	}
+	return buyers, nil
+}
+
+// write sets the counters in Redis.
+func (c *counting) write(ctx context.Context) error {
+	if c.anew {
+		if err := c.loadBuyers(ctx); err != nil {
+			return err
+		}
+		c.buyers = nil
+	}
+	c.epoch = max(c.epoch, c.sale.epoch) + 1
+	closed := c.sale.endedAt(c.now)
+	ttl := countersAge
+	if !closed {
+		ttl += c.sale.endsAt.Sub(c.now)
+	}
+	keys := saleKeys(c.sale.id)
+	args := []any{
+		c.sale.roomID, store.HashUser(c.sale.createdBy), c.sale.quantity + oversell(), c.sale.sold, c.sale.limit, flag(closed),
+		max(0, c.sale.startsAt.Sub(c.now).Milliseconds()), c.epoch, c.now.UnixMicro(), flag(c.anew), flag(c.lossy),
+		int(ttl.Seconds()), int(markAge.Seconds()),
+	}
+	for _, p := range c.pending {
+		if outcome, decided := c.outcomes[p.attemptKey]; decided {
+			keys = append(keys, markKey(c.sale.id, p.user, p.key))
+			args = append(args, p.user, p.key, flag(outcome == outcomeWords[outcomeOrdered]))
+		}
+	}
+	for id, n := range c.buyers {
+		args = append(args, store.HashUser(id), n)
+	}
+	ctx, cancel := context.WithTimeout(ctx, store.RedisTimeout)
+	defer cancel()
+	if err := resyncScript.Run(ctx, c.cfg.Redis, keys, args...).Err(); err != nil {
+		return fmt.Errorf("set counters: %w", err)
+	}
+	return nil
+}
+
+// loadBuyers fills the buyers' pieces anew, in chunks that do not hold up Redis. While the counters
+// are missing nobody else writes them; where they are only old, the script takes them away first.
+func (c *counting) loadBuyers(ctx context.Context) error {
+	keys := saleKeys(c.sale.id)
+	send := func(fn func(ctx context.Context) error) error {
+		ctx, cancel := context.WithTimeout(ctx, store.RedisTimeout)
+		defer cancel()
+		return fn(ctx)
+	}
+	err := send(func(ctx context.Context) error { return c.cfg.Redis.Unlink(ctx, keys[0], keys[2]).Err() })
+	chunk := make([]any, 0, 2*min(len(c.buyers), buyersChunk))
+	flush := func() {
+		if err == nil && len(chunk) > 0 {
+			err = send(func(ctx context.Context) error { return c.cfg.Redis.HSet(ctx, keys[2], chunk...).Err() })
+		}
+		chunk = chunk[:0]
+	}
+	for id, n := range c.buyers {
+		chunk = append(chunk, store.HashUser(id), n)
+		if len(chunk) == 2*buyersChunk {
+			flush()
+		}
+	}
+	flush()
+	if err != nil {
+		return fmt.Errorf("load buyers: %w", err)
+	}
+	return nil
+}
+
+// finish keeps in Postgres what was counted, and corrects whether the sale is known as sold out.
+func (c *counting) finish(ctx context.Context, tx pgx.Tx, news roomNews) error {
+	soldOut := c.sale.sold >= c.sale.quantity
+	_, err := tx.Exec(ctx, `UPDATE sale SET epoch = $2, redis_run = $3, resynced_at = clock_timestamp(), sold_out = $4 WHERE id = $1`,
+		c.sale.id, c.epoch, c.run, soldOut)
+	if err != nil {
+		return fmt.Errorf("keep epoch: %w", err)
+	}
+	if soldOut && !c.sale.soldOut && !c.sale.endedAt(c.now) {
+		news.add(c.sale.roomID, soldOutEvent(c.sale.id))
+	}
+	return news.number(ctx, tx)
+}
+
+func (c *counting) undecided() []reservation {
+	var rest []reservation
+	for _, p := range c.pending {
+		if _, decided := c.outcomes[p.attemptKey]; !decided {
+			rest = append(rest, p)
+		}
+	}
+	return rest
+}
+
+func flag(set bool) string {
+	if set {
+		return "1"
+	}
+	return "0"
+}
+
+// Resync counts a sale's Redis counters anew; see the package's doc. Call it after stock returned
+// to the sale.
+func (c *Cart) Resync(ctx context.Context, saleID string) error {
+	return c.admission.resyncer.resync(ctx, saleID)
+}

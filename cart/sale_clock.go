@@ -1,0 +1,48 @@
+package cart
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// clockEvery is the pause between two looks for sales whose time is over.
+const clockEvery = 200 * time.Millisecond
+
+// runSaleClock closes sales when their time is over, by the database's clock, until ctx ends. Any
+// number of processes may run it.
+func runSaleClock(ctx context.Context, cfg Config, resync func(context.Context, string) error) error {
+	tick := time.NewTicker(clockEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := endOverdue(ctx, cfg, resync); err != nil && ctx.Err() == nil {
+			cfg.Log.Error("sale clock", "err", err)
+		}
+	}
+}
+
+// endOverdue ends the sales whose time is over. This look only finds them; the clock after the lock
+// decides.
+func endOverdue(ctx context.Context, cfg Config, resync func(context.Context, string) error) error {
+	rows, err := cfg.Pool.Query(ctx, `SELECT id FROM sale WHERE closed_at IS NULL AND ends_at <= clock_timestamp() ORDER BY ends_at`)
+	if err != nil {
+		return fmt.Errorf("find sales whose time is over: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("find sales whose time is over: %w", err)
+	}
+	var failed error
+	for _, id := range ids {
+		failed = errors.Join(failed, endSale(ctx, cfg, resync, id, causeTime))
+	}
+	return failed
+}

@@ -1,0 +1,11 @@
+-- Pieces that buyers hold of sales, by their orders. Run it after the sales are locked.
+-- $1 text[]  sale ids
+-- $2 text[]  their buyers
+SELECT p.sale_id, p.buyer_id, h.n
+FROM unnest($1::text[], $2::text[]) AS p (sale_id, buyer_id)
+CROSS JOIN LATERAL (
+    SELECT sum(l.quantity - l.restocked)::bigint AS n
+    FROM orders o JOIN order_line l ON l.order_id = o.id
+    WHERE o.sale_id = p.sale_id AND o.buyer_id = p.buyer_id
+) h
+WHERE h.n > 0
