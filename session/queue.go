@@ -106,7 +106,7 @@ func (q *queue) pushOwn(frame *proto.ServerFrame) (lost int, ok bool) {
 	if q.format == proto.JSON {
 		size *= 2 // near enough for a bound
 	}
-	if n := len(q.items); n > 0 && q.items[n-1].own != nil && q.items[n-1].size+size <= mergeBytes && q.load()+size <= q.limit {
+	if n := len(q.items); n > 0 && q.items[n-1].own != nil && q.items[n-1].size+size <= mergeBytes && q.bytes+size <= q.limit {
 		last := &q.items[n-1]
 		last.own.Events = append(last.own.Events, frame.Events...)
 		last.own.Replies = append(last.own.Replies, frame.Replies...)
@@ -117,13 +117,16 @@ func (q *queue) pushOwn(frame *proto.ServerFrame) (lost int, ok bool) {
 	return q.admit(item{own: frame, size: size})
 }
 
+// load is what is not sent yet, the message that the writer is at included.
 func (q *queue) load() int { return q.bytes + q.inFlight }
 
-// admit queues it, giving up queued comments when there is no room. An empty queue takes anything.
+// admit queues it, giving up queued comments when there is no room. What is being written does not
+// count: it may be a large flush of comments, which cannot be taken back. An empty queue takes
+// anything.
 func (q *queue) admit(it item) (lost int, ok bool) {
-	if q.load() > 0 && q.load()+it.size > q.limit {
+	if q.bytes > 0 && q.bytes+it.size > q.limit {
 		lost = q.shed()
-		if q.load() > 0 && q.load()+it.size > q.limit {
+		if q.bytes > 0 && q.bytes+it.size > q.limit {
 			return lost, false
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -140,7 +141,9 @@ func (w *world) gateway(change ...func(*GatewayConfig)) *gate {
 	})
 	mux := http.NewServeMux()
 	mux.Handle("GET /v1/rooms/{room}/ws", g)
-	server := httptest.NewServer(mux)
+	server := httptest.NewUnstartedServer(mux)
+	server.Listener = smallListener{server.Listener}
+	server.Start()
 	eventually(w.t, "the gateway is ready", func() bool { return g.Ready() == nil })
 	stop := sync.OnceFunc(func() {
 		cancel()
@@ -194,6 +197,14 @@ func comment(user string, role proto.Role, text string) *proto.Event {
 func (w *world) publish(roomID string, events ...*proto.Event) {
 	w.t.Helper()
 	w.must(w.bus.PublishRoom(roomID, events...))
+}
+
+// flush waits until NATS has taken what was published.
+func (w *world) flush() {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	w.must(w.bus.Flush(ctx))
 }
 
 // client is a viewer's end of a connection. It reads all the time unless told otherwise.
@@ -260,6 +271,7 @@ func (c *client) close() {
 
 // listen starts a deaf client's reading.
 func (c *client) listen() {
+	_ = c.ws.NetConn().(*net.TCPConn).SetReadBuffer(1 << 20)
 	c.done = make(chan struct{})
 	go c.read()
 }
@@ -299,14 +311,21 @@ func (c *client) until(what string, ok func(frames []*proto.ServerFrame) bool) {
 			return
 		}
 		if ended != nil {
-			c.t.Fatalf("%s: the connection ended with %v after %v", what, ended, frames)
+			c.t.Fatalf("%s: the connection ended with %v after %d frames, at last %.500v", what, ended, len(frames), last(frames))
 		}
 		select {
 		case <-more:
 		case <-timeout:
-			c.t.Fatalf("%s: not within %v; got %v", what, patience, frames)
+			c.t.Fatalf("%s: not within %v; got %d frames, at last %.500v", what, patience, len(frames), last(frames))
 		}
 	}
+}
+
+func last(frames []*proto.ServerFrame) *proto.ServerFrame {
+	if len(frames) == 0 {
+		return nil
+	}
+	return frames[len(frames)-1]
 }
 
 // event waits for the first event of a kind that also satisfies ok, which may be nil.

@@ -1,0 +1,392 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"livecart/proto"
+)
+
+func TestResumeSendsWhatWasMissedOrTheWholeSnapshot(t *testing.T) {
+	w := newWorld(t)
+	for range MaxResume + 5 {
+		w.state("demo", false)
+	}
+	head := int64(MaxResume + 5)
+	g := w.gateway()
+	for _, tc := range []struct {
+		name    string
+		after   int64
+		resumed bool
+	}{
+		{"nothing missed", head, true},
+		{"one missed", head - 1, true},
+		{"500 missed", head - MaxResume, true},
+		{"501 missed", head - MaxResume - 1, false},
+		{"from the start", 0, false},
+		{"of another numbering", head + 1, false},
+	} {
+		check := func(t *testing.T, c *client, welcome *proto.SessionWelcome, in *proto.ServerFrame) {
+			t.Helper()
+			if welcome.Seq != head || welcome.Resumed != tc.resumed || (welcome.Room == nil) != tc.resumed {
+				t.Errorf("welcome = %v", welcome)
+			}
+			var seqs []int64
+			for _, ev := range in.Events {
+				if ev.Seq > 0 {
+					seqs = append(seqs, ev.Seq)
+				}
+			}
+			want := rangeOf(tc.after+1, head)
+			if !tc.resumed {
+				want = "[]"
+			}
+			if got := fmt.Sprint(seqs); got != want {
+				t.Errorf("numbers %s, want %s", got, want)
+			}
+		}
+		t.Run(tc.name+" by after_seq", func(t *testing.T) {
+			c := g.dial(t, dial{query: fmt.Sprint("after_seq=", tc.after)})
+			check(t, c, c.welcome(), c.frames[0])
+		})
+		t.Run(tc.name+" by session_resume", func(t *testing.T) {
+			c := g.dial(t, dial{})
+			c.welcome()
+			c.send(&proto.Command{RequestId: "r", Command: &proto.Command_SessionResume{SessionResume: &proto.SessionResume{AfterSeq: tc.after}}})
+			welcome := c.reply("r").GetOk().GetSessionWelcome()
+			at := slices.IndexFunc(c.frames, func(f *proto.ServerFrame) bool { return len(f.Replies) > 0 })
+			check(t, c, welcome, c.frames[at])
+		})
+	}
+}
+
+func TestResumeBeyondThePrunedEventsGetsTheWholeSnapshot(t *testing.T) {
+	w := newWorld(t)
+	for range 10 {
+		w.state("demo", false)
+	}
+	_, err := w.pool.Exec(t.Context(), `DELETE FROM room_event WHERE seq <= 6`)
+	w.must(err)
+	g := w.gateway()
+	if c := g.dial(t, dial{query: "after_seq=6"}); !c.welcome().Resumed {
+		t.Error("what is still kept is not resumed")
+	}
+	if c := g.dial(t, dial{query: "after_seq=5"}); c.welcome().Resumed {
+		t.Error("pruned events are taken for none")
+	}
+}
+
+func TestResumeOnTheOtherGateway(t *testing.T) {
+	w := newWorld(t)
+	one, two := w.gateway(), w.gateway()
+	a := one.dial(t, dial{})
+	a.welcome()
+	w.state("demo", true)
+	a.event("chat_settings", func(ev *proto.Event) bool { return ev.Seq == 1 })
+	a.close()
+	for range 3 {
+		w.state("demo", true)
+	}
+	b := two.dial(t, dial{query: "after_seq=1"})
+	w.state("demo", true)
+	b.event("chat_settings", func(ev *proto.Event) bool { return ev.Seq == 5 })
+	if !b.welcome().Resumed {
+		t.Error("not resumed")
+	}
+	if got := fmt.Sprint(b.numbers()); got != rangeOf(2, 5) {
+		t.Errorf("numbers %v", got)
+	}
+}
+
+// Viewers who enter while events pour in get a snapshot and exactly what follows it.
+func TestJoinDuringAStormMissesNothing(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway()
+	const events = 150
+	stop := make(chan struct{})
+	go func() {
+		defer close(stop)
+		for n := range events {
+			w.state("demo", n%3 > 0) // every third hint is lost
+		}
+	}()
+	var clients []*client
+	for n := range 20 {
+		c := g.dial(t, dial{format: proto.Format(n % 2)})
+		clients = append(clients, c)
+		c.welcome()
+	}
+	<-stop
+	for _, c := range clients {
+		from := c.welcome().Seq
+		if from < events {
+			c.event("chat_settings", func(ev *proto.Event) bool { return ev.Seq == events })
+		}
+		if got := fmt.Sprint(c.numbers()); got != rangeOf(from+1, events) {
+			t.Errorf("after a welcome of %d came %s", from, got)
+		}
+	}
+}
+
+func TestManyJoinsReadTheRoomOnce(t *testing.T) {
+	w := newWorld(t)
+	reads := 0
+	g := w.gateway(func(cfg *GatewayConfig) {
+		cfg.Snapshots = append(cfg.Snapshots, func(_ context.Context, _ pgx.Tx, _ string, w *proto.SessionWelcome) error {
+			reads++
+			w.ShelfTotal = 42
+			return nil
+		})
+	})
+	for range 30 {
+		if c := g.dial(t, dial{}); c.welcome().ShelfTotal != 42 {
+			t.Fatal("the snapshot is not filled")
+		}
+	}
+	welcome, err := g.Welcome(t.Context(), "demo")
+	w.must(err)
+	if reads != 1 || welcome.ShelfTotal != 42 {
+		t.Errorf("the room was read %d times", reads)
+	}
+}
+
+func TestRoomThatCannotBeReadIsTriedAgainLater(t *testing.T) {
+	w := newWorld(t)
+	fail := true
+	g := w.gateway(func(cfg *GatewayConfig) {
+		cfg.Snapshots = append(cfg.Snapshots, func(context.Context, pgx.Tx, string, *proto.SessionWelcome) error {
+			if fail {
+				return io.ErrUnexpectedEOF
+			}
+			return nil
+		})
+	})
+	if _, err := g.Welcome(t.Context(), "demo"); err == nil {
+		t.Fatal("no error")
+	}
+	g.hub.mu.Lock() // between two reads of the room's own goroutine
+	fail = false
+	g.hub.mu.Unlock()
+	eventually(t, "the room opens", func() bool {
+		_, err := g.Welcome(t.Context(), "demo")
+		return err == nil
+	})
+}
+
+func TestRoomClosesAfterItsLastViewer(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway(func(cfg *GatewayConfig) { cfg.Linger = 50 * time.Millisecond })
+	c := g.dial(t, dial{})
+	c.welcome()
+	open := func() bool { return g.hub.find("demo") != nil }
+	if !open() {
+		t.Fatal("the room is not open")
+	}
+	c.close()
+	eventually(t, "the room closes", func() bool { return !open() })
+	g.dial(t, dial{}).welcome()
+}
+
+func TestBanClosesTheUsersConnectionsInTheRoomAlone(t *testing.T) {
+	w := newWorld(t)
+	w.room("other", true)
+	g := w.gateway()
+	bad, good := w.token("bad", "viewer", 0), w.token("good", "viewer", 0)
+	here, elsewhere, neighbour := g.dial(t, dial{token: bad}), g.dial(t, dial{token: bad, room: "other"}), g.dial(t, dial{token: good})
+	for _, c := range []*client{here, elsewhere, neighbour} {
+		c.event("session_self", nil)
+	}
+	sanction := func(kind proto.SanctionKind, lifted bool) {
+		w.numbered("demo", &proto.Event{Event: &proto.Event_UserSanctioned{UserSanctioned: &proto.UserSanctioned{
+			User: &proto.User{Id: "bad"}, Kind: kind, Lifted: lifted,
+		}}}, true)
+	}
+	sanction(proto.SanctionKind_SANCTION_KIND_MUTE, false)
+	sanction(proto.SanctionKind_SANCTION_KIND_BAN, true)
+	here.event("user_sanctioned", func(ev *proto.Event) bool { return ev.Seq == 2 })
+	sanction(proto.SanctionKind_SANCTION_KIND_BAN, false)
+	if code, text := here.closed(); code != CloseForbidden || text != "banned" {
+		t.Errorf("closed with %d %s", code, text)
+	}
+	if got := fmt.Sprint(here.numbers()); got != rangeOf(1, 3) {
+		t.Errorf("the ban itself is not shown: %s", got)
+	}
+	for _, c := range []*client{elsewhere, neighbour} {
+		c.send(ping("alive"))
+		c.reply("alive")
+	}
+}
+
+func TestEveryCommentIsDeliveredOrCounted(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway(func(cfg *GatewayConfig) { cfg.ChatPerViewer = 20 })
+	var clients []*client
+	for n := range 6 {
+		c := g.dial(t, dial{format: proto.Format(n % 2)})
+		c.welcome()
+		clients = append(clients, c)
+	}
+	const comments = 300
+	for n := range comments {
+		role := proto.Role_ROLE_VIEWER
+		if n%50 == 0 {
+			role = proto.Role_ROLE_HOST
+		}
+		w.publish("demo", comment("vera", role, fmt.Sprint(n)))
+		if n%20 == 0 {
+			w.flush()
+		}
+	}
+	var first []string
+	for i, c := range clients {
+		var got []string
+		hosts, sampled := 0, 0
+		c.until("all comments", func(frames []*proto.ServerFrame) bool {
+			got, hosts, sampled = nil, 0, 0
+			for _, f := range frames {
+				got = append(got, texts(f.Events)...)
+				sampled += int(f.Sampled)
+				if f.Skipped > 0 {
+					t.Errorf("%d skipped", f.Skipped)
+				}
+				for _, ev := range f.Events {
+					if ev.GetChatMessage().GetUser().GetRole() == proto.Role_ROLE_HOST {
+						hosts++
+					}
+				}
+			}
+			return len(got)+sampled >= comments
+		})
+		if len(got)+sampled != comments {
+			t.Errorf("%d delivered and %d left out of %d", len(got), sampled, comments)
+		}
+		if sampled == 0 || len(got) < 20 {
+			t.Errorf("%d delivered, %d left out: nothing was sampled", len(got), sampled)
+		}
+		if i == 0 {
+			first = got
+		} else if !slices.Equal(got, first) {
+			t.Error("viewers of one room see different samples")
+		}
+	}
+	// With 0 a second, all.
+	all := w.gateway()
+	c := all.dial(t, dial{})
+	c.welcome()
+	for n := range 100 {
+		w.publish("demo", comment("vera", proto.Role_ROLE_VIEWER, fmt.Sprint(n)))
+	}
+	c.until("100 comments", func(frames []*proto.ServerFrame) bool {
+		n := 0
+		for _, f := range frames {
+			n += len(texts(f.Events))
+			if f.Sampled > 0 {
+				t.Fatal("sampled without a limit")
+			}
+		}
+		return n == 100
+	})
+}
+
+func TestBusyRoomIsFlushedByItsTickAndAnIdleOneAtOnce(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway(func(cfg *GatewayConfig) { cfg.RoomTick = 300 * time.Millisecond })
+	c := g.dial(t, dial{})
+	c.welcome()
+	begun := time.Now()
+	w.publish("demo", comment("vera", 1, "first"))
+	c.event("chat_message", nil)
+	if waited := time.Since(begun); waited > 200*time.Millisecond {
+		t.Errorf("an event in an idle room waited %v", waited)
+	}
+	for n := range 10 {
+		w.publish("demo", comment("vera", 1, fmt.Sprint(n)))
+	}
+	c.event("chat_message", func(ev *proto.Event) bool { return ev.GetChatMessage().Text == "9" })
+	frames := 0
+	for _, f := range c.frames {
+		if len(texts(f.Events)) > 0 {
+			frames++
+		}
+	}
+	if frames > 3 {
+		t.Errorf("11 comments took %d frames", frames)
+	}
+	w.publish("demo", comment("vera", 1, "waits"))
+	w.state("demo", true)
+	begun = time.Now()
+	c.event("chat_settings", nil)
+	if waited := time.Since(begun); waited > 200*time.Millisecond {
+		t.Errorf("a numbered event waited %v", waited)
+	}
+}
+
+func TestRoomTickGrowsWithTheRoom(t *testing.T) {
+	for _, tc := range []struct {
+		fixed   time.Duration
+		viewers int
+		want    time.Duration
+	}{
+		{0, 1, 50 * time.Millisecond},
+		{0, 999, 50 * time.Millisecond},
+		{0, 1000, 100 * time.Millisecond},
+		{0, 5000, 100 * time.Millisecond},
+		{0, 5001, 250 * time.Millisecond},
+		{time.Second, 5001, time.Second},
+	} {
+		if got := roomTick(tc.fixed, tc.viewers); got != tc.want {
+			t.Errorf("%d viewers: %v, want %v", tc.viewers, got, tc.want)
+		}
+	}
+}
+
+func TestJoinersAreShownSampledAndCounted(t *testing.T) {
+	w := newWorld(t)
+	one, two := w.gateway(), w.gateway()
+	watcher := two.dial(t, dial{})
+	watcher.welcome()
+	const joiners = 12
+	for n := range joiners {
+		one.dial(t, dial{token: w.token(fmt.Sprint("user", n), "viewer", 0)}).welcome()
+	}
+	events, count := 0, int32(0)
+	watcher.until("all joiners", func(frames []*proto.ServerFrame) bool {
+		events, count = 0, 0
+		for _, f := range frames {
+			for _, ev := range f.Events {
+				if j := ev.GetMemberJoin(); j != nil {
+					events++
+					count += j.Count
+				}
+			}
+		}
+		return count >= joiners
+	})
+	if count != joiners || events > 5 {
+		t.Errorf("%d joiners in %d events", count, events)
+	}
+}
+
+func TestFiguresAndLikesReachTheViewers(t *testing.T) {
+	w := newWorld(t)
+	one, two := w.gateway(), w.gateway()
+	a, b := one.dial(t, dial{token: w.token("ada", "viewer", 0)}), two.dial(t, dial{})
+	a.welcome()
+	b.welcome()
+	w.state("demo", true)
+	b.event("room_stats", func(ev *proto.Event) bool { return ev.GetRoomStats().Online == 2 && ev.GetRoomStats().HeadSeq == 1 })
+	a.send(&proto.Command{Command: &proto.Command_LikeSend{LikeSend: &proto.LikeSend{Count: 100}}})
+	if got := a.reply("").GetOk().GetLikeTotal(); got.GetTotal() != 100 || got.GetDelta() != 100 {
+		t.Errorf("the reply says %v", got)
+	}
+	b.event("like_total", func(ev *proto.Event) bool { return ev.GetLikeTotal().Total == 100 })
+	if late := two.dial(t, dial{}).welcome().Stats; late.GetLikes() != 100 || late.GetHeadSeq() != 1 {
+		t.Errorf("a late viewer is told %v", late)
+	}
+}

@@ -1,0 +1,188 @@
+package session
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"livecart/proto"
+)
+
+func gift(user, combo, tip string, delta, count int64, tier int32) *proto.Event {
+	return &proto.Event{Event: &proto.Event_GiftSent{GiftSent: &proto.GiftSent{
+		TipIds: []string{tip}, User: &proto.User{Id: user}, GiftId: "rose", ComboId: combo,
+		Delta: delta, ComboCount: count, ComboEndMs: count * 10, Beans: delta * 5, Tier: tier,
+	}}}
+}
+
+func texts(events []*proto.Event) (s []string) {
+	for _, ev := range events {
+		if m := ev.GetChatMessage(); m != nil {
+			s = append(s, m.Text)
+		}
+	}
+	return s
+}
+
+func TestBatchMergesTipsOfACombo(t *testing.T) {
+	var b batch
+	first := gift("vera", "c1", "t1", 1, 1, 1)
+	before := proto.Clone(first)
+	for _, ev := range []*proto.Event{
+		first, gift("walt", "c1", "t2", 7, 7, 1), gift("vera", "c1", "t3", 2, 3, 1),
+		gift("vera", "", "t4", 1, 1, 1), gift("vera", "", "t5", 1, 1, 1), gift("vera", "c1", "t6", 1, 2, 1),
+	} {
+		b.add(ev)
+	}
+	if b.urgent {
+		t.Error("small gifts do not wait for the tick")
+	}
+	events, _, _ := b.take(-1, "")
+	if len(events) != 4 {
+		t.Fatalf("%d events: %v", len(events), events)
+	}
+	sum := events[0].GetGiftSent()
+	if fmt.Sprint(sum.TipIds) != "[t1 t3 t6]" || sum.Delta != 4 || sum.Beans != 20 || sum.ComboCount != 3 || sum.ComboEndMs != 30 {
+		t.Errorf("merged to %v", sum)
+	}
+	if !proto.Equal(first, before) {
+		t.Error("the merge changed an event that others read")
+	}
+}
+
+func TestBatchKeepsTheLatestCounters(t *testing.T) {
+	stock := func(sale string, epoch, rev, left int64) *proto.Event {
+		return &proto.Event{Event: &proto.Event_FlashStock{FlashStock: &proto.FlashStock{SaleId: sale, Epoch: epoch, Rev: rev, Available: left}}}
+	}
+	likes := func(delta, total int64) *proto.Event {
+		return &proto.Event{Event: &proto.Event_LikeTotal{LikeTotal: &proto.LikeTotal{Delta: delta, Total: total}}}
+	}
+	var b batch
+	for _, ev := range []*proto.Event{
+		stock("s1", 1, 5, 10), likes(3, 3), stock("s2", 1, 1, 99), stock("s1", 1, 4, 11), stock("s1", 2, 1, 50), likes(4, 7),
+	} {
+		b.add(ev)
+	}
+	events, _, _ := b.take(-1, "")
+	if len(events) != 3 {
+		t.Fatalf("%d events: %v", len(events), events)
+	}
+	if got := events[0].GetFlashStock(); got.Available != 50 {
+		t.Errorf("s1 has %v", got)
+	}
+	if got := events[1].GetLikeTotal(); got.Delta != 7 || got.Total != 7 {
+		t.Errorf("likes are %v", got)
+	}
+}
+
+func TestBatchIsUrgentForStateAndBigGifts(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		ev     *proto.Event
+		urgent bool
+	}{
+		{"comment", comment("vera", 1, "x"), false},
+		{"small gift", gift("vera", "", "t", 1, 1, 1), false},
+		{"middle gift", gift("vera", "", "t", 1, 1, 2), false},
+		{"big gift", gift("vera", "", "t", 1, 1, 3), true},
+		{"pin", &proto.Event{Seq: 1, Event: &proto.Event_ChatPinned{ChatPinned: new(proto.ChatPinned)}}, true},
+		{"stock", &proto.Event{Event: &proto.Event_FlashStock{FlashStock: new(proto.FlashStock)}}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var b batch
+			b.add(tc.ev)
+			if b.urgent != tc.urgent {
+				t.Errorf("urgent = %v", b.urgent)
+			}
+		})
+	}
+}
+
+func TestSamplingPrefersThoseWhoRunTheRoomAndThePinned(t *testing.T) {
+	var b batch
+	pinned := comment("walt", proto.Role_ROLE_VIEWER, "pinned")
+	for n := range 10 {
+		b.add(comment("vera", proto.Role_ROLE_VIEWER, fmt.Sprint(n)))
+	}
+	b.add(pinned)
+	b.add(comment("hanna", proto.Role_ROLE_HOST, "host"))
+	b.add(comment("mo", proto.Role_ROLE_MODERATOR, "moderator"))
+	events, chats, sampled := b.take(5, pinned.GetChatMessage().Id)
+	if got := texts(events); fmt.Sprint(got) != "[4 9 pinned host moderator]" || chats != 5 || sampled != 8 {
+		t.Errorf("kept %v, %d kept and %d left out", got, chats, sampled)
+	}
+}
+
+// Whatever comes, every comment is either sent or counted, nothing else is lost, and order holds.
+func TestSamplingAccountsForEveryComment(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var b batch
+		var all, states []string
+		host := rapid.SliceOfN(rapid.IntRange(0, 3), 0, 60).Draw(t, "kinds")
+		for i, kind := range host {
+			switch kind {
+			case 0:
+				states = append(states, fmt.Sprint(i))
+				b.add(&proto.Event{Seq: int64(i + 1), Event: &proto.Event_ChatDeleted{ChatDeleted: &proto.ChatDeleted{MessageId: fmt.Sprint(i)}}})
+			case 1:
+				all = append(all, fmt.Sprint(i))
+				b.add(comment("hanna", proto.Role_ROLE_HOST, fmt.Sprint(i)))
+			default:
+				all = append(all, fmt.Sprint(i))
+				b.add(comment("vera", proto.Role_ROLE_VIEWER, fmt.Sprint(i)))
+			}
+		}
+		budget := rapid.IntRange(-1, 70).Draw(t, "budget")
+		events, chats, sampled := b.take(budget, "")
+		got := texts(events)
+		if len(got) != chats || chats+sampled != len(all) {
+			t.Fatalf("%d sent, said %d; %d left out of %d", len(got), chats, sampled, len(all))
+		}
+		if budget >= 0 && chats > budget {
+			t.Fatalf("%d sent with a budget of %d", chats, budget)
+		}
+		if budget < 0 && sampled > 0 || budget >= len(all) && sampled > 0 {
+			t.Fatalf("%d left out with a budget of %d for %d", sampled, budget, len(all))
+		}
+		at := 0
+		for _, text := range got {
+			for at < len(all) && all[at] != text {
+				at++
+			}
+			if at == len(all) {
+				t.Fatalf("%v is out of order in %v", got, all)
+			}
+		}
+		if n := len(events) - len(got); n != len(states) {
+			t.Fatalf("%d of %d numbered events", n, len(states))
+		}
+		if !b.empty() {
+			t.Fatal("the batch is not empty")
+		}
+	})
+}
+
+func TestChatBudgetHoldsTheRateAndAllowsASecondsBurst(t *testing.T) {
+	now := time.Unix(1000, 0)
+	c := chatBudget{perSecond: 20}
+	if got := c.left(now); got != 20 {
+		t.Fatalf("a quiet room may send %d at once", got)
+	}
+	c.spend(20)
+	sent := 0
+	for range 200 { // ten seconds of flushes
+		now = now.Add(50 * time.Millisecond)
+		n := min(c.left(now), 7)
+		c.spend(n)
+		sent += n
+	}
+	if sent != 200 {
+		t.Errorf("%d comments in ten seconds", sent)
+	}
+	free := chatBudget{}
+	if free.left(now) != -1 {
+		t.Error("0 a second does not mean all")
+	}
+}

@@ -1,0 +1,98 @@
+package session
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"livecart/proto"
+)
+
+func TestDrainMovesViewersAndAnswersRunningCommands(t *testing.T) {
+	w := newWorld(t)
+	begun, release := make(chan struct{}), make(chan struct{})
+	g := w.gateway(func(cfg *GatewayConfig) {
+		cfg.DrainTimeout = 4 * time.Second
+		cfg.Routes["flash_buy"] = Route{Handle: func(context.Context, Call) (*proto.Ok, error) {
+			close(begun)
+			<-release
+			return nil, nil
+		}}
+	})
+	buyer := g.dial(t, dial{token: w.token("vera", "viewer", 0)})
+	var others []*client
+	for range 10 {
+		others = append(others, g.dial(t, dial{}))
+	}
+	buyer.send(&proto.Command{RequestId: "buy", Command: &proto.Command_FlashBuy{FlashBuy: new(proto.FlashBuy)}})
+	<-begun
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); g.stop() }()
+	spread := make(map[int64]bool)
+	for _, c := range others {
+		after := c.event("session_reconnect", nil).GetSessionReconnect().AfterMs
+		if after < 0 || after >= 2000 {
+			t.Errorf("told to wait %d ms", after)
+		}
+		spread[after] = true
+	}
+	if len(spread) < 5 {
+		t.Errorf("all are told to come at the same time: %v", spread)
+	}
+	if err := g.Ready(); err == nil {
+		t.Error("ready while draining")
+	}
+	d := websocket.Dialer{Subprotocols: []string{proto.JSON.String()}}
+	if _, resp, _ := d.Dial(dial{}.url(g.url), nil); resp == nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("a new viewer gets %v", resp)
+	}
+	for _, c := range others {
+		if code, _ := c.closed(); code != websocket.CloseServiceRestart {
+			t.Errorf("closed with %d", code)
+		}
+	}
+	close(release)
+	if buyer.reply("buy").GetOk() == nil {
+		t.Error("the running command was not answered")
+	}
+	if code, _ := buyer.closed(); code != websocket.CloseServiceRestart {
+		t.Errorf("the buyer was closed with %d", code)
+	}
+	<-stopped
+}
+
+func TestDrainEndsInTimeWhateverViewersAndCommandsDo(t *testing.T) {
+	w := newWorld(t)
+	begun := make(chan struct{})
+	g := w.gateway(func(cfg *GatewayConfig) {
+		cfg.DrainTimeout = 500 * time.Millisecond
+		cfg.Routes["wallet_get"] = Route{Handle: func(ctx context.Context, _ Call) (*proto.Ok, error) {
+			close(begun)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}}
+	})
+	deaf := g.dial(t, dial{token: w.token("vera", "viewer", 0), deaf: true, small: true})
+	deaf.send(&proto.Command{RequestId: "r", Command: &proto.Command_WalletGet{WalletGet: new(proto.WalletGet)}})
+	<-begun
+	from := time.Now()
+	g.stop()
+	if took := time.Since(from); took > 3*time.Second {
+		t.Errorf("took %v", took)
+	}
+}
+
+func TestDrainWithoutPatienceStillSaysGoodbye(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway() // a millisecond
+	c := g.dial(t, dial{})
+	c.welcome()
+	g.stop()
+	if code, _ := c.closed(); code != websocket.CloseServiceRestart {
+		t.Errorf("closed with %d", code)
+	}
+	c.event("session_reconnect", nil)
+}

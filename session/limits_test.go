@@ -1,0 +1,253 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"livecart/proto"
+)
+
+func TestPaceAllowsBurstThenRateAndMeasuresExcess(t *testing.T) {
+	now := time.Unix(1000, 0)
+	p := newPace(20, 40)
+	for n := range 40 {
+		if _, _, ok := p.take(now); !ok {
+			t.Fatalf("command %d of the burst is refused", n+1)
+		}
+	}
+	wait, excess, ok := p.take(now)
+	if ok || wait != 50*time.Millisecond || excess != 0 {
+		t.Fatalf("the 41st: ok %v, wait %v, excess %v", ok, wait, excess)
+	}
+	if _, _, ok := p.take(now.Add(wait)); !ok {
+		t.Error("refused after the wait it was told")
+	}
+	// Two commands for each one allowed, for ten seconds: the excess is measured from its start.
+	var longest time.Duration
+	for at := 100 * time.Millisecond; at <= 10*time.Second; at += 25 * time.Millisecond {
+		_, excess, ok = p.take(now.Add(at))
+		if !ok && excess != at {
+			t.Fatalf("after %v the excess is %v", at, excess)
+		}
+		longest = max(longest, excess)
+	}
+	if longest < DefaultExcessTimeout-50*time.Millisecond {
+		t.Errorf("ten seconds of excess measure %v", longest)
+	}
+	// A calm while ends it.
+	later := now.Add(20 * time.Second)
+	for range 40 {
+		p.take(later)
+	}
+	if _, excess, ok := p.take(later); ok || excess != 0 {
+		t.Errorf("after a calm while: ok %v, excess %v", ok, excess)
+	}
+}
+
+func TestExcessIsAnsweredThenClosed(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway(func(cfg *GatewayConfig) { cfg.ExcessTimeout = 300 * time.Millisecond })
+	c := g.dial(t, dial{})
+	for n := range 41 {
+		c.send(ping(fmt.Sprint(n)))
+	}
+	r := c.reply("40")
+	if r.GetError().GetReason() != string(proto.ReasonRateLimited) || r.GetError().GetRetryAfterMs() <= 0 {
+		t.Errorf("the 41st command gets %v", r)
+	}
+	if c.reply("39").GetOk() == nil {
+		t.Error("the 40th is refused")
+	}
+	stop := make(chan struct{})
+	go func() {
+		defer close(stop)
+		for n := 0; ; n++ {
+			select {
+			case <-c.done:
+				return
+			case <-time.After(2 * time.Millisecond):
+				c.send(ping("more"))
+			}
+		}
+	}()
+	if code, text := c.closed(); code != CloseRateLimited || text != "rate_limited" {
+		t.Errorf("closed with %d %s", code, text)
+	}
+	<-stop
+}
+
+func TestNinthConnectionReplacesTheOldest(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway()
+	token := w.token("vera", "viewer", 0)
+	var conns []*client
+	for range DefaultConnsPerUser {
+		c := g.dial(t, dial{token: token})
+		c.event("session_self", nil)
+		conns = append(conns, c)
+	}
+	conns[0].send(ping("still here"))
+	conns[0].reply("still here")
+	ninth := g.dial(t, dial{token: token})
+	ninth.event("session_self", nil)
+	if code, text := conns[0].closed(); code != CloseReplaced || text != "replaced" {
+		t.Errorf("closed with %d %s", code, text)
+	}
+	conns[1].send(ping("alive"))
+	conns[1].reply("alive")
+}
+
+func TestFlashBuysOfAUserAreLimitedOverAllConnections(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway(func(cfg *GatewayConfig) {
+		cfg.Routes["flash_buy"] = Route{Handle: func(context.Context, Call) (*proto.Ok, error) { return nil, nil }}
+	})
+	token := w.token("vera", "viewer", 0)
+	a, b := g.dial(t, dial{token: token}), g.dial(t, dial{token: token})
+	a.event("session_self", nil)
+	b.event("session_self", nil)
+	buy := func(id string) *proto.Command {
+		return &proto.Command{RequestId: id, Command: &proto.Command_FlashBuy{FlashBuy: &proto.FlashBuy{SaleId: "s", Quantity: 1}}}
+	}
+	a.send(buy("1"), buy("2"), buy("3"))
+	a.reply("3")
+	b.send(buy("4"), buy("5"), buy("6"))
+	for _, id := range []string{"4", "5"} {
+		if reason := b.reason(id); reason != "" {
+			t.Errorf("attempt %s: %s", id, reason)
+		}
+	}
+	if e := b.reply("6").GetError(); e.GetReason() != string(proto.ReasonRateLimited) || e.GetRetryAfterMs() <= 0 || e.GetRetryAfterMs() > 200 {
+		t.Errorf("the sixth attempt gets %v", e)
+	}
+}
+
+func TestBuyLimitOutlivesItsConnections(t *testing.T) {
+	r := newRoster(8, 5)
+	c := &Conn{userID: "vera"}
+	r.add(c)
+	for range 5 {
+		r.mayBuy("vera", time.Now())
+	}
+	r.remove(c)
+	r.forget(time.Now())
+	r.add(c)
+	if _, ok := r.mayBuy("vera", time.Now()); ok {
+		t.Error("a new connection resets the limit")
+	}
+	r.remove(c)
+	r.forget(time.Now().Add(2 * time.Second))
+	if len(r.users) != 0 {
+		t.Error("a user is remembered for ever")
+	}
+}
+
+func TestSeventeenthRunningCommandIsBusy(t *testing.T) {
+	w := newWorld(t)
+	release := make(chan struct{})
+	g := w.gateway(func(cfg *GatewayConfig) {
+		hold := func(context.Context, Call) (*proto.Ok, error) { <-release; return nil, nil }
+		cfg.Routes["wallet_get"] = Route{Handle: hold}
+		cfg.Routes["chat_send"] = Route{Handle: hold, Ordered: true}
+	})
+	c := g.dial(t, dial{token: w.token("vera", "viewer", 0)})
+	for n := range 8 {
+		c.send(&proto.Command{RequestId: fmt.Sprint("w", n), Command: &proto.Command_WalletGet{WalletGet: new(proto.WalletGet)}})
+		c.send(chatSend(fmt.Sprint("c", n), "x"))
+	}
+	c.send(chatSend("one more", "x"))
+	if reason := c.reason("one more"); reason != proto.ReasonBusy {
+		t.Errorf("the 17th gets %q", reason)
+	}
+	close(release)
+	for n := range 8 {
+		if reason := c.reason(fmt.Sprint("w", n)) + c.reason(fmt.Sprint("c", n)); reason != "" {
+			t.Errorf("pair %d: %s", n, reason)
+		}
+	}
+}
+
+func TestGatewayIsFullAtItsLimit(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway(func(cfg *GatewayConfig) { cfg.MaxConns = 2 })
+	first := g.dial(t, dial{})
+	g.dial(t, dial{})
+	try := func() (*websocket.Conn, *http.Response) {
+		d := websocket.Dialer{Subprotocols: []string{proto.JSON.String()}}
+		ws, resp, _ := d.Dial(dial{}.url(g.url), nil)
+		return ws, resp
+	}
+	ws, resp := try()
+	if ws != nil || resp == nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+		t.Fatalf("the third connection gets %v", resp)
+	}
+	first.close()
+	eventually(t, "a place is free again", func() bool {
+		ws, _ := try()
+		if ws != nil {
+			ws.Close()
+		}
+		return ws != nil
+	})
+}
+
+func TestHandshakesAreLimited(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway(func(cfg *GatewayConfig) { cfg.MaxHandshakes = 1 })
+	g.handshakes.Add(1)
+	d := websocket.Dialer{Subprotocols: []string{proto.JSON.String()}}
+	_, resp, err := d.Dial(dial{}.url(g.url), nil)
+	if err == nil || resp == nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+		t.Fatalf("a handshake beyond the limit gets %v", resp)
+	}
+	g.handshakes.Add(-1)
+	g.dial(t, dial{}).welcome()
+	if n := g.handshakes.Load(); n != 0 {
+		t.Errorf("%d handshakes are left over", n)
+	}
+}
+
+func TestTokenExpiryIsAnnouncedAndClosesUnlessRefreshed(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway()
+	short := w.token("vera", "viewer", 3*time.Second)
+	stays, goes := g.dial(t, dial{token: short}), g.dial(t, dial{token: short})
+	at := goes.event("session_expiring", nil).GetSessionExpiring().AtMs
+	if left := time.UnixMilli(at).Sub(time.Now()); left <= 0 || left > 3*time.Second {
+		t.Errorf("announced %v before", left)
+	}
+	stays.send(&proto.Command{RequestId: "r", Command: &proto.Command_SessionRefresh{
+		SessionRefresh: &proto.SessionRefresh{Token: w.token("vera", "viewer", time.Hour)},
+	}})
+	if reason := stays.reason("r"); reason != "" {
+		t.Fatalf("refresh: %s", reason)
+	}
+	if code, text := goes.closed(); code != CloseUnauthenticated || text != "token_expired" {
+		t.Errorf("closed with %d %s", code, text)
+	}
+	stays.send(ping("alive"))
+	stays.reply("alive")
+}
+
+func TestSilentConnectionIsClosedAndPongsKeepOneOpen(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway(func(cfg *GatewayConfig) {
+		cfg.PingInterval, cfg.IdleTimeout = 50*time.Millisecond, 400*time.Millisecond
+	})
+	silent := g.dial(t, dial{deaf: true}) // answers no ping as it does not read
+	silent.ws.SetPingHandler(func(string) error { return nil })
+	lively := g.dial(t, dial{})
+	lively.welcome()
+	eventually(t, "the silent one is gone", func() bool { return len(g.all()) == 1 })
+	silent.listen()
+	if code, text := silent.closed(); code != websocket.CloseGoingAway || text != "idle" {
+		t.Errorf("closed with %d %s", code, text)
+	}
+	lively.send(ping("alive"))
+	lively.reply("alive")
+}
