@@ -24,6 +24,7 @@ type commands struct {
 	Token   tokenCommand   `cmd:"" help:"Mint a token."`
 	Audit   auditCommand   `cmd:"" help:"Check every invariant of orders, stock, tips and events; exit 1 on a violation."`
 	Doctor  doctorCommand  `cmd:"" help:"Tell what this machine has and what is missing."`
+	Health  healthCommand  `cmd:"" help:"Ask a running process whether it is ready; exit 1 when it is not."`
 	Config  configCommand  `cmd:"" name:"config" help:"Print the settings in force, secrets masked."`
 }
 
