@@ -1,10 +1,13 @@
 package session
 
 import (
+	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
 	"livecart/proto"
@@ -128,4 +131,62 @@ func TestTipAnnouncedTwiceIsShownOnce(t *testing.T) {
 	if delta != 7 {
 		t.Errorf("gifts add up to %d, want 7", delta)
 	}
+}
+
+func TestEverythingHealsAfterNATSWasAway(t *testing.T) {
+	w := newWorld(t)
+	pins := atomic.Int64{}
+	g := w.gateway(func(cfg *GatewayConfig) {
+		cfg.Snapshots = append(cfg.Snapshots, func(_ context.Context, _ pgx.Tx, _ string, w *proto.SessionWelcome) error {
+			w.ShelfTotal = int32(pins.Load())
+			return nil
+		})
+		cfg.Selves = append(cfg.Selves, func(_ context.Context, _ pgx.Tx, _ string, selves map[string]*proto.SessionSelf) error {
+			for _, self := range selves {
+				self.Balance = pins.Load()
+			}
+			return nil
+		})
+	})
+	c := g.dial(t, dial{token: w.token("vera", "viewer", 0)})
+	c.welcome()
+	c.event("session_self", nil)
+	w.restartNATS(func() {
+		eventually(t, "the gateway notices", func() bool { return !g.bus.Connected() })
+		pins.Store(7) // something changes and nobody can tell
+		w.state("demo", false)
+	})
+	c.event("chat_settings", func(ev *proto.Event) bool { return ev.Seq == 1 })
+	c.event("session_self", func(ev *proto.Event) bool { return ev.GetSessionSelf().Balance == 7 })
+	eventually(t, "the snapshot is new", func() bool {
+		welcome, err := g.Welcome(t.Context(), "demo")
+		return err == nil && welcome.ShelfTotal == 7 && welcome.Seq == 1
+	})
+	w.state("demo", true)
+	c.event("chat_settings", func(ev *proto.Event) bool { return ev.Seq == 2 })
+}
+
+func TestShelfThatLostAnEntryIsReadAnew(t *testing.T) {
+	w := newWorld(t)
+	removed := atomic.Bool{}
+	g := w.gateway(func(cfg *GatewayConfig) {
+		cfg.Snapshots = append(cfg.Snapshots, func(_ context.Context, _ pgx.Tx, _ string, w *proto.SessionWelcome) error {
+			for n := range 25 {
+				if n > 0 || !removed.Load() {
+					w.Shelf = append(w.Shelf, &proto.ShelfEntry{ProductId: fmt.Sprint(n), Position: int32(len(w.Shelf) + 1)})
+				}
+			}
+			w.ShelfTotal = int32(len(w.Shelf))
+			return nil
+		})
+	})
+	c := g.dial(t, dial{})
+	c.welcome()
+	removed.Store(true)
+	w.numbered("demo", &proto.Event{Event: &proto.Event_ProductUpdated{ProductUpdated: &proto.ProductUpdated{Product: product("0", 2)}}}, true)
+	c.event("product_updated", nil)
+	eventually(t, "the twenty-first moves up", func() bool {
+		welcome, err := g.Welcome(t.Context(), "demo")
+		return err == nil && len(welcome.Shelf) == MaxWelcomeShelf && welcome.Shelf[19].ProductId == "20" && welcome.ShelfTotal == 24
+	})
 }

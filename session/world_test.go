@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +23,7 @@ import (
 
 	"livecart/proto"
 	"livecart/session/bus"
+	"livecart/session/stack"
 	"livecart/session/stack/stacktest"
 	"livecart/session/store"
 )
@@ -35,14 +37,20 @@ type world struct {
 	pool *pgxpool.Pool
 	nats string
 	rdb  string
-	key  SigningKey
-	keys string
-	bus  *bus.Bus // as the other parts of livecart would publish
+	// Behind nats.
+	server *stack.NATSServer
+	key    SigningKey
+	keys   string
+	bus    *bus.Bus // as the other parts of livecart would publish
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, nats: stacktest.NATS(t), rdb: stacktest.Redis(t)}
+	w := &world{t: t, rdb: stacktest.Redis(t)}
+	server, err := stack.StartNATS(0)
+	w.must(err)
+	w.server, w.nats = server, server.URL()
+	t.Cleanup(func() { w.server.Close() })
 	pool, err := store.OpenPostgres(t.Context(), stacktest.Postgres(t, store.Migrate))
 	w.must(err)
 	t.Cleanup(pool.Close)
@@ -75,6 +83,19 @@ func (w *world) room(id string, anonymous bool) {
 	w.t.Helper()
 	_, err := w.pool.Exec(w.t.Context(), `INSERT INTO room (id, title, phase, host_id, host_name, anonymous)
 		VALUES ($1, 'Demo', 'live', 'hanna', 'Hanna', $2)`, id, anonymous)
+	w.must(err)
+}
+
+// restartNATS ends NATS, runs while it is away, and starts it on the same port.
+func (w *world) restartNATS(away func()) {
+	w.t.Helper()
+	w.server.Close()
+	away()
+	address, err := url.Parse(w.nats)
+	w.must(err)
+	port, err := strconv.Atoi(address.Port())
+	w.must(err)
+	w.server, err = stack.StartNATS(port)
 	w.must(err)
 }
 
