@@ -118,6 +118,7 @@ func (p *Presence) save(ctx context.Context) {
 
 func (p *Presence) saveRooms(ctx context.Context, rooms []*presentRoom) error {
 	parts := p.readParts(ctx, rooms)
+	own := make([]figures, len(rooms))
 	var totals struct {
 		ids                         []string
 		peak, visits, unique, likes []int64
@@ -135,9 +136,8 @@ func (p *Presence) saveRooms(ctx context.Context, rooms []*presentRoom) error {
 			stats = r.alone()
 		}
 		lower := r.lowerKnown
-		if own := parts[i][r.part]; own.visits < r.own.visits || own.likes < r.own.likes {
-			parts[i][r.part] = r.own
-		}
+		own[i] = r.own
+		parts[i][r.part] = r.own
 		r.mu.Unlock()
 		totals.ids = append(totals.ids, r.id)
 		totals.peak = append(totals.peak, stats.Peak)
@@ -162,12 +162,16 @@ func (p *Presence) saveRooms(ctx context.Context, rooms []*presentRoom) error {
 		_, err := tx.Exec(ctx, saveCounter, totals.ids, totals.peak, totals.visits, totals.unique, totals.lower, totals.likes)
 		return err
 	})
-	if err != nil {
-		for _, r := range rooms {
-			r.mu.Lock()
+	for i, r := range rooms {
+		r.mu.Lock()
+		if err == nil {
+			r.kept = own[i]
+		} else {
 			r.unsaved = true
-			r.mu.Unlock()
 		}
+		r.mu.Unlock()
+	}
+	if err != nil {
 		return fmt.Errorf("save counters: %w", err)
 	}
 	return nil

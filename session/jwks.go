@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"golang.org/x/sync/singleflight"
 
 	"livecart/proto"
 )
@@ -34,15 +33,15 @@ var errNoKeys = proto.Refuse(proto.ReasonTryAgain, "the keys that tokens are ver
 
 // keySet holds the keys of a JWKS URL. Safe for concurrent use.
 type keySet struct {
-	url    string
-	http   *http.Client
-	log    *slog.Logger
-	flight singleflight.Group
+	url  string
+	http *http.Client
+	log  *slog.Logger
 
 	mu      sync.Mutex
 	keys    []publishedKey
-	fetched time.Time // last success
-	tried   time.Time // last try
+	fetched time.Time     // last success
+	tried   time.Time     // last try
+	flight  chan struct{} // closed when the fetch that runs has ended; nil for none
 }
 
 type publishedKey struct {
@@ -67,37 +66,24 @@ func newKeySet(address string, client *http.Client, log *slog.Logger) (*keySet, 
 // find returns the keys of that kid and algorithm; with an empty kid the first few of the
 // algorithm. No key and no error means that nobody published such a key.
 func (s *keySet) find(ctx context.Context, kid, alg string) ([]any, error) {
-	found, known, due := s.look(kid, alg)
-	if !due {
-		if !known {
+	found, known, flight := s.look(ctx, kid, alg)
+	if len(found) == 0 && flight != nil {
+		select {
+		case <-flight:
+		case <-ctx.Done():
 			return nil, errNoKeys
 		}
-		return found, nil
+		found, known, _ = s.look(ctx, kid, alg)
 	}
-	// The fetch belongs to all who wait, so it outlives the first one's context; its own bound ends it.
-	flight := s.flight.DoChan("", func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), jwksTimeout)
-		defer cancel()
-		s.refresh(ctx)
-		return nil, nil
-	})
-	if len(found) > 0 { // only renewed: nobody waits
-		return found, nil
-	}
-	select {
-	case <-flight:
-	case <-ctx.Done():
-		return nil, errNoKeys
-	}
-	if found, known, _ = s.look(kid, alg); !known {
+	if !known {
 		return nil, errNoKeys
 	}
 	return found, nil
 }
 
-// look searches the cached keys. known tells that the set was read at least once, due that it
-// should be read now for this question.
-func (s *keySet) look(kid, alg string) (found []any, known, due bool) {
+// look searches the cached keys. known tells that the set was read at least once. The channel is
+// that of a fetch in flight, begun here if one is due for this question; nil for none.
+func (s *keySet) look(ctx context.Context, kid, alg string) (found []any, known bool, flight <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, k := range s.keys {
@@ -107,30 +93,34 @@ func (s *keySet) look(kid, alg string) (found []any, known, due bool) {
 	}
 	known = !s.fetched.IsZero()
 	wait := jwksUnknown
-	switch {
-	case !known:
+	if !known {
 		wait = jwksRetry
-	case len(found) > 0:
-		if time.Since(s.fetched) < jwksRenew {
-			return found, known, false
-		}
 	}
-	return found, known, s.tried.IsZero() || time.Since(s.tried) >= wait
+	fresh := len(found) > 0 && time.Since(s.fetched) < jwksRenew
+	if s.flight == nil && !fresh && (s.tried.IsZero() || time.Since(s.tried) >= wait) {
+		s.tried, s.flight = time.Now(), make(chan struct{})
+		// The fetch belongs to all who wait, so it outlives the asker's context; its own bound ends it.
+		go s.refresh(context.WithoutCancel(ctx), s.flight)
+	}
+	return found, known, s.flight
 }
 
-// refresh reads the set; a failure leaves the keys as they are.
-func (s *keySet) refresh(ctx context.Context) {
-	s.mu.Lock()
-	s.tried = time.Now()
-	s.mu.Unlock()
+// refresh reads the set and closes done; a failure leaves the keys as they are.
+func (s *keySet) refresh(ctx context.Context, done chan struct{}) {
+	ctx, cancel := context.WithTimeout(ctx, jwksTimeout)
+	defer cancel()
 	keys, err := s.fetch(ctx)
 	if err != nil {
 		s.log.Warn("cannot read the jwks url, keeping the keys from before", "url", s.url, "err", err)
-		return
 	}
 	s.mu.Lock()
-	s.keys, s.fetched = keys, time.Now()
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	if err == nil {
+		s.keys, s.fetched = keys, time.Now()
+	}
+	// A slow failure must not make the next asker wait as long at once.
+	s.tried, s.flight = time.Now(), nil
+	close(done)
 }
 
 func (s *keySet) fetch(ctx context.Context) ([]publishedKey, error) {

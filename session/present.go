@@ -38,8 +38,9 @@ type presentRoom struct {
 	sums  figures
 	// lowerKnown is what Redis said of unique; without Redis the shown figure is always a lower bound.
 	lowerKnown bool
-	based      bool // sums come from Redis or Postgres, not from nothing
-	settled    bool // nobody is here and Redis knows everything
+	based      bool    // sums come from Redis or Postgres, not from nothing
+	settled    bool    // nobody is here, and Redis and Postgres know everything
+	kept       figures // of own, what Postgres has
 	unsaved    bool
 	stats      *proto.RoomStats // replaced, never changed
 

@@ -100,50 +100,64 @@ type sending struct {
 }
 
 // report writes the figures of rooms that have any to write and reads their sums. Rooms that Redis
-// does not know are restored first.
+// does not know are restored first; rooms of which it lost something are reported again at once.
 func (p *Presence) report(ctx context.Context, rooms []*presentRoom) {
 	p.serial.Lock()
 	defer p.serial.Unlock()
-	var sent []*sending
-	for _, r := range rooms {
-		if s := p.sendingOf(r); s != nil {
-			sent = append(sent, s)
-		}
-	}
-	if len(sent) == 0 {
-		return
-	}
-	p.send(ctx, sent)
-	unknown := slices.DeleteFunc(slices.Clone(sent), func(s *sending) bool { return s.err != nil || s.reply.epoch != "" })
-	if len(unknown) > 0 {
-		if err := p.restore(ctx, unknown); err != nil {
-			for _, s := range unknown {
-				s.err = err
+	reported, failed := false, error(nil)
+	for range 2 {
+		var sent []*sending
+		for _, r := range rooms {
+			if s := p.sendingOf(r); s != nil {
+				sent = append(sent, s)
 			}
-		} else {
-			p.send(ctx, unknown)
 		}
-	}
-	var failed error
-	var unbased []*presentRoom
-	for _, s := range sent {
-		if s.err == nil && s.reply.epoch == "" {
-			s.err = errors.New("redis lost the room again")
+		if len(sent) == 0 {
+			break
 		}
-		if s.err != nil {
+		p.exchange(ctx, sent)
+		var unbased []*presentRoom
+		rooms = nil
+		for _, s := range sent {
+			if s.err == nil {
+				if lost := s.succeeded(); lost {
+					rooms = append(rooms, s.room)
+				}
+				continue
+			}
 			failed = s.err
 			if s.failed() {
 				unbased = append(unbased, s.room)
 			}
-			continue
 		}
-		s.succeeded()
+		if len(unbased) > 0 {
+			p.baseOnSaved(ctx, unbased)
+		}
+		reported = true
 	}
-	if len(unbased) > 0 {
-		p.baseOnSaved(ctx, unbased)
-	}
-	if ctx.Err() == nil {
+	if reported && ctx.Err() == nil {
 		p.redisAnswered(failed)
+	}
+}
+
+// exchange sends, and restores the rooms that Redis does not know and sends those again.
+func (p *Presence) exchange(ctx context.Context, sent []*sending) {
+	p.send(ctx, sent)
+	unknown := slices.DeleteFunc(slices.Clone(sent), func(s *sending) bool { return s.err != nil || s.reply.epoch != "" })
+	if len(unknown) == 0 {
+		return
+	}
+	if err := p.restore(ctx, unknown); err != nil {
+		for _, s := range unknown {
+			s.err = err
+		}
+		return
+	}
+	p.send(ctx, unknown)
+	for _, s := range unknown {
+		if s.err == nil && s.reply.epoch == "" {
+			s.err = errors.New("redis lost the room again")
+		}
 	}
 }
 
@@ -219,21 +233,23 @@ func (p *Presence) send(ctx context.Context, sent []*sending) {
 	}
 }
 
-// succeeded notes the sums, and whether Redis lost something meanwhile.
-func (s *sending) succeeded() {
+// succeeded notes the sums and reports whether Redis lost something meanwhile.
+func (s *sending) succeeded() (lost bool) {
 	r := s.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	lost := r.epoch != "" && (s.reply.epoch != r.epoch || s.reply.visitsBefore < r.acked.visits)
+	lost = r.epoch != "" && (s.reply.epoch != r.epoch || s.reply.visitsBefore < r.acked.visits)
 	if lost {
-		// Our own figures are written again by now; viewers are told of in the next report.
+		// Our own figures are written again by now; our viewers are not.
 		r.recount, r.newcomers, r.lower = true, nil, true
 	}
 	r.lowerKnown = s.reply.lower || r.lower
 	r.epoch, r.acked, r.sums, r.based = s.reply.epoch, s.own, s.reply.sums, true
 	r.stats = r.risen(s.reply.stats())
-	r.settled = r.online == 0 && r.own == r.acked && len(r.newcomers) == 0 && !r.recount && r.batch == nil
+	// What Postgres has comes back with a restore; anything else must be reported again and again.
+	r.settled = r.online == 0 && r.own == r.acked && r.own == r.kept && len(r.newcomers) == 0 && !r.recount && !r.lower && r.batch == nil
 	r.unsaved = true
+	return lost
 }
 
 // failed gives the room back what was not written and reports whether its sums come from nowhere.
