@@ -144,6 +144,26 @@ test('4001 with a fresh token goes on', async () => {
   assert.equal(room.connection.phase, 'connecting');
 });
 
+test('4001 without a newer token is the end', async () => {
+  const room = enter({ refreshToken: async () => { throw new Error('signed out'); } });
+  Socket.last.greet();
+  Socket.last.drop(4001, 'token_expired');
+  await settle();
+  assert.deepEqual([room.connection.phase, room.connection.reason], ['closed', 'token_expired']);
+});
+
+test('closing while a token is fetched stays closed', async () => {
+  let give;
+  const room = enter({ refreshToken: () => new Promise((resolve) => { give = resolve; }) });
+  Socket.last.greet();
+  Socket.last.drop(4001);
+  room.close();
+  give('late');
+  await settle();
+  mock.timers.tick(60_000);
+  assert.deepEqual([room.connection.phase, Socket.all.length], ['closed', 1]);
+});
+
 test('an expiring token is renewed on the open connection', async () => {
   enter({ refreshToken: async () => 'newer' });
   Socket.last.greet();

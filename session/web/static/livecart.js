@@ -32,6 +32,9 @@ const MAX_COMMANDS = 32;
 /** How long a purchase is pursued before it is left to order_updated. */
 const BUY_PATIENCE = 60_000;
 
+/** Of how many refused handshakes in a row one is asked about. */
+const ASK_EVERY = 4;
+
 /** Close codes after which trying again is useless, and why. */
 const FINAL = { 4001: 'unauthenticated', 4003: 'forbidden', 4009: 'replaced' };
 
@@ -168,31 +171,40 @@ export class LiveRoom extends EventTarget {
     socket.onclose = ({ code, reason }) => {
       if (this.socket !== socket) return;
       if (opened) this.lost(code, reason);
-      else this.refused(socket);
+      else this.refused();
     };
   }
 
   /** A connection that was open ended. */
-  async lost(code, reason) {
+  lost(code, reason) {
     this.detach();
-    if (code === 4001 && this.options.refreshToken) {
-      try {
-        this.token = await this.options.refreshToken();
-        return this.retry('token_expired', 0);
-      } catch {
-        return this.end('unauthenticated');
-      }
-    }
+    if (code === 4001 && this.options.refreshToken) return this.renew();
     if (FINAL[code]) return this.end(reason || FINAL[code]);
     if (code === 1012) return this.retry('restarting', this.reconnectAfter ?? 0);
     if (code === 4029) return this.retry('rate_limited', 10_000);
     return this.retry(code === 4008 ? 'slow_consumer' : 'connection_lost', 0);
   }
 
+  /** The token ran out: a newer one, or the end. */
+  async renew() {
+    this.setConnection('waiting', 'token_expired');
+    let token = '';
+    try {
+      token = await this.options.refreshToken();
+    } catch {
+      // no newer token: the sign-in is over
+    }
+    if (this.connection.reason !== 'token_expired') return; // closed or moved meanwhile
+    if (!token) return this.end('token_expired');
+    this.token = token;
+    this.retry('token_expired', 0);
+  }
+
   /** A connection did not come about. Browsers hide the HTTP answer, so the API is asked why. */
-  async refused(socket) {
+  async refused() {
     this.detach();
-    const problem = await this.whyRefused();
+    // Once in a while is enough: when a gateway is down, everybody fails at once.
+    const problem = this.backoff.failures % ASK_EVERY === 0 ? await this.whyRefused() : null;
     if (this.socket !== null || this.connection.phase === 'closed') return; // closed or dialled meanwhile
     if (problem && [401, 403, 404].includes(problem.code)) return this.end(problem.reason);
     this.retry('unreachable', 0);
@@ -220,7 +232,7 @@ export class LiveRoom extends EventTarget {
 
   /** Dials at once instead of waiting, e.g. when the network is back. */
   retryNow() {
-    if (this.connection.phase !== 'waiting') return;
+    if (this.connection.phase !== 'waiting' || this.connection.retryAt === 0) return;
     clearTimeout(this.timers.retry);
     this.dial();
   }

@@ -1,4 +1,4 @@
-import { html, useEffect, useState } from '../ui/html.js';
+import { html, useEffect, useRef, useState } from '../ui/html.js';
 import { roomID } from '../ui/live.js';
 import { count, money, number } from '../ui/format.js';
 import { Icon } from '../ui/icons.js';
@@ -9,13 +9,15 @@ import { RankingEntry, read } from '../livecart/messages.js';
 const POINTS = 120;
 /** Places of the ranking that are read; with more senders the sum is a lower bound. */
 const PLACES = 100;
+/** How often the ranking is read while gifts come, milliseconds. */
+const TIPS_EVERY = 3000;
 const PAID = ['ORDER_STATE_PAID', 'ORDER_STATE_SHIPPED', 'ORDER_STATE_COMPLETED'];
 
 /** The figures of the room, as they are now. */
 export function Figures({ session, state, orders }) {
   const { stats } = state;
   const line = useOnline(session.room);
-  const tips = useTips(session, state.tips.length);
+  const tips = useTips(session, state.tips.at(-1) ?? '');
   const paid = orders.list.filter((o) => PAID.includes(o.state));
   const sums = new Map();
   for (const o of paid) sums.set(o.currency, (sums.get(o.currency) ?? 0n) + BigInt(o.amount));
@@ -68,21 +70,30 @@ function Line({ points }) {
     </svg>`;
 }
 
-/** Beans given in this room, read again after gifts but not more than every few seconds. */
-function useTips(session, seen) {
+/** Beans given in this room, read again when gifts came but not more than every few seconds. */
+function useTips(session, newest) {
   const [tips, setTips] = useState({ beans: 0, top: '', more: false });
-  const [due, setDue] = useState(0);
+  const seen = useRef(newest);
+  seen.current = newest;
   useEffect(() => {
-    const timer = setTimeout(() => setDue((n) => n + 1), 3000);
-    return () => clearTimeout(timer);
-  }, [Math.ceil(seen / 50), due]);
-  useEffect(() => {
-    session.api.get(`/v1/rooms/${roomID}/ranking`, { limit: PLACES }).then((body) => {
-      const entries = body.ranking.map((raw) => read(RankingEntry, raw));
-      setTips({
-        beans: entries.reduce((sum, e) => sum + BigInt(e.beans), 0n), top: entries[0]?.user?.name ?? '', more: entries.length >= PLACES,
-      });
-    }).catch(() => {}); // the figure stays as it was; the next reading comes by itself
-  }, [session, due]);
+    let known;
+    const readAgain = async () => {
+      const upTo = seen.current;
+      if (known === upTo) return;
+      try {
+        const body = await session.api.get(`/v1/rooms/${roomID}/ranking`, { limit: PLACES });
+        const entries = body.ranking.map((raw) => read(RankingEntry, raw));
+        known = upTo;
+        setTips({
+          beans: entries.reduce((sum, e) => sum + BigInt(e.beans), 0n), top: entries[0]?.user?.name ?? '', more: entries.length >= PLACES,
+        });
+      } catch {
+        // the figure stays as it was; the next reading comes by itself
+      }
+    };
+    readAgain();
+    const timer = setInterval(readAgain, TIPS_EVERY);
+    return () => clearInterval(timer);
+  }, [session]);
   return tips;
 }

@@ -30,7 +30,7 @@ export function SaleForm({ session, state, draft, setDraft }) {
     price: toDecimal(BigInt(listing.price) / 2n || 1n, decimals(of.currency)),
     quantity: String(Math.max(1, Math.min(50, Number(listing.available)))),
   }));
-  const set = (field) => (e) => setValues({ ...values, [field]: e.target.value });
+  const set = (field) => ({ target: { value } }) => setValues((now) => ({ ...now, [field]: value }));
   const listing = product?.listings.find((l) => l.id === values.listing);
 
   const start = (e) => {

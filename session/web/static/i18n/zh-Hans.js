@@ -29,7 +29,7 @@ export default {
   'room.ended': '直播已结束', 'room.ended.more': '感谢观看，您的订单已保留。',
   sound_on: '打开声音', sound_off: '关闭声音',
   house_rules: '欢迎来到直播间！请文明发言，切勿在页面外付款。',
-  newest: '最新评论 ↓', joined: '{name} 来了', 'joined.more': '{name} 等 {count} 人来了',
+  newest: '最新评论 ↓', joined: '{name} 来了', 'joined.more': '{name} 和另外 {count} 人来了',
   shelf: '商品', orders: '我的订单', gifts: '礼物', like: '点赞', say_something: '说点什么…', chat_closed: '评论已关闭',
   sign_in_hint: '在店铺登录后可评论、送礼和购买',
   offers: '商品推荐', hide: '隐藏', on_show: '正在讲解', from: '起', view: '去看看', choose: '选购', off_sale: '未开售',

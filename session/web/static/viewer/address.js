@@ -19,7 +19,8 @@ export function isWhole(address) {
 /** Asks where an order goes; starts with the address given last on this device. */
 export function AddressForm({ address, busy, onSave }) {
   const [values, setValues] = useState(() => ({ ...EMPTY, ...remembered(), ...(isWhole(address) ? address : {}) }));
-  const set = (field) => (e) => setValues({ ...values, [field]: e.target.value });
+  // A browser that fills the form in changes several fields before the next drawing.
+  const set = (field) => ({ target: { value } }) => setValues((now) => ({ ...now, [field]: value }));
   const save = (e) => {
     e.preventDefault();
     localStorage.setItem(REMEMBERED, JSON.stringify(values));

@@ -31,10 +31,12 @@ function Viewer() {
   const open = (name, rest = {}) => setSheet({ name, ...rest });
   const close = () => setSheet(null);
   const view = { session, state, gifts, open, close };
+  const gone = session.room.connection.phase === 'closed';
+  const over = gone || state.room?.phase === 'ROOM_PHASE_ENDED';
 
   return html`
     <div class="backdrop" aria-hidden="true"><${Picture} src=${state.room?.cover_url} /></div>
-    <main class="device">
+    <main class=${`device ${gone ? 'gone' : ''} ${over ? 'over' : ''}`}>
       <${Stage} state=${state} />
       <${TopBar} ...${view} />
       <${GiftBanners} ...${view} />

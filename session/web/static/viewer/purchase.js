@@ -22,7 +22,7 @@ export function buyState({ session, state, sale, now, buying }) {
   if (sale.starts_at_ms > now) return 'not_started';
   if (sale.sold_out || (sale.available <= 0 && sale.epoch > 0)) return own.length > 0 ? 'yours' : 'sold_out';
   if (!session.signedIn) return 'sign_in';
-  if (sale.paused || state.room?.phase !== 'ROOM_PHASE_LIVE') return 'paused';
+  if (sale.paused) return 'paused';
   return 'buy';
 }
 
