@@ -188,3 +188,29 @@ func TestClearPopUps(t *testing.T) {
 	m.expect("events", len(events), 1)
 	m.expect("nothing on show", proto.Equal(events[0].GetProductPushed(), &proto.ProductPushed{}), true)
 }
+
+func TestOffTheShelfIsOffShow(t *testing.T) {
+	m := newMarket(t)
+	none := int32(0)
+	for _, row := range []struct {
+		name, product string
+		remove        func() error
+	}{
+		{"removed", "tea", func() error { return m.cart.RemoveFromShelf(t.Context(), "demo", "tea") }},
+		{"updated to no position", "pot", func() error {
+			_, err := m.cart.UpdateProduct(t.Context(), "demo", host, &proto.ProductUpdate{ProductId: "pot", ExpectedVersion: 1, Position: &none})
+			return err
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			_, err := m.cart.Push(t.Context(), "demo", host, &proto.ProductPush{ProductId: row.product})
+			m.must(err)
+			head := m.head()
+			m.must(row.remove())
+			events := m.events(head)
+			m.expect("events", len(events), 2)
+			m.expect("off the shelf", events[0].GetProductUpdated().GetPosition(), int32(0))
+			m.expect("off show", proto.Equal(events[1].GetProductPushed(), &proto.ProductPushed{}), true)
+		})
+	}
+}

@@ -130,8 +130,10 @@ func TestCancel(t *testing.T) {
 	m.expect("again", proto.Equal(again, got), true)
 	_, err = m.cart.Cancel(t.Context(), "ann", "c", f.Id)
 	m.refused(err, ErrKeyConflict)
+	epoch := scan[int64](m, `SELECT epoch FROM sale`)
 	_, err = m.cart.Cancel(t.Context(), "ann", "c2", f.Id)
 	m.must(err)
+	m.expect("the sale was counted anew", scan[int64](m, `SELECT epoch FROM sale`) > epoch, true)
 	m.expect("sku", m.counts("k-tea-s"), [2]int64{0, 6})
 	m.expect("sale", scan[int64](m, `SELECT sold FROM sale`), int64(0))
 
