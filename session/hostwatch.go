@@ -29,6 +29,8 @@ type HostWatchConfig struct {
 	EndAfter time.Duration
 	// Every is how often the watch looks; 2 s when 0.
 	Every time.Duration
+	// finishEvery is how often ends of rooms that were not finished are taken up; 10 s when 0.
+	finishEvery time.Duration
 }
 
 // HostWatch pauses rooms whose host is gone, resumes those that it paused when the host is back,
@@ -38,6 +40,9 @@ type HostWatchConfig struct {
 // in Redis. Each watch keeps its own clock for each room, from when it first missed the host: a
 // restart, a Redis that does not answer and a phase that a person changed start it anew, so they
 // never end a room early. Any number of watches may run: whose move comes second moves nothing.
+//
+// A watch also takes up the ends of rooms that were not finished (RoomsConfig.OnEnd), every 10 s
+// and even when it is switched off.
 type HostWatch struct {
 	cfg   HostWatchConfig
 	rooms map[string]watched // owned by look
@@ -65,25 +70,32 @@ func NewHostWatch(cfg HostWatchConfig) (*HostWatch, error) {
 	if cfg.Every <= 0 {
 		cfg.Every = 2 * time.Second
 	}
+	if cfg.finishEvery <= 0 {
+		cfg.finishEvery = 10 * time.Second
+	}
 	return &HostWatch{cfg: cfg}, nil
 }
 
 // Run watches until ctx ends.
 func (h *HostWatch) Run(ctx context.Context) error {
+	look, finish := time.NewTicker(h.cfg.Every), time.NewTicker(h.cfg.finishEvery)
+	defer look.Stop()
+	defer finish.Stop()
 	if h.cfg.PauseAfter < 0 {
-		<-ctx.Done()
-		return nil
+		look.Stop()
 	}
-	ticker := time.NewTicker(h.cfg.Every)
-	defer ticker.Stop()
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
-			if err := h.look(ctx, time.Now()); err != nil && ctx.Err() == nil {
-				h.cfg.Log.Warn("host watch", "err", err)
-			}
+		case now := <-look.C:
+			err = h.look(ctx, now)
+		case <-finish.C:
+			err = h.cfg.Rooms.finishEnded(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			h.cfg.Log.Warn("host watch", "err", err)
 		}
 	}
 }

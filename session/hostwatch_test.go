@@ -188,3 +188,31 @@ func TestHostWatchRuns(t *testing.T) {
 	cancel()
 	w.must(<-ended)
 }
+
+func TestAWatchFinishesEndsEvenWhenSwitchedOff(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.pool.Exec(t.Context(), `UPDATE room SET phase = 'ended', ended_at = now() WHERE id = 'demo'`); err != nil {
+		t.Fatal(err)
+	}
+	finished := make(chan string, 1)
+	h := w.watch(w.redis(w.rdb), func(c *HostWatchConfig) {
+		c.PauseAfter, c.finishEvery = -1, time.Millisecond
+		c.Rooms = w.rooms(func(_ context.Context, roomID string) error {
+			finished <- roomID
+			return nil
+		})
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- h.Run(ctx) }()
+	select {
+	case id := <-finished:
+		if id != "demo" {
+			t.Errorf("finished %s", id)
+		}
+	case <-time.After(patience):
+		t.Error("the end of the room was not finished")
+	}
+	cancel()
+	w.must(<-ended)
+}

@@ -5,12 +5,10 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"livecart/proto"
-	"livecart/session/store"
 )
 
 //go:embed sql/move_room.sql
@@ -90,7 +88,7 @@ func (r *Rooms) move(ctx context.Context, roomID string, m move) (*proto.Room, e
 		return nil, fmt.Errorf("room %s: %w", roomID, err)
 	}
 	if room.Phase == proto.RoomPhase_ROOM_PHASE_ENDED {
-		// The room has ended whatever becomes of this, and Run takes it up again.
+		// The room has ended whatever becomes of this, and the host watch takes it up again.
 		if err := r.finish(ctx, roomID); err != nil {
 			r.cfg.Log.Warn("the end of a room is not finished yet", "room", roomID, "err", err)
 		}
@@ -126,32 +124,4 @@ func (r *Rooms) finishEnded(ctx context.Context) error {
 		}
 	}
 	return errors.Join(failed...)
-}
-
-// Intervals of Run.
-const (
-	finishEvery = 10 * time.Second
-	pruneEvery  = time.Minute
-)
-
-// Run is the upkeep of rooms, for the ledger role; any number of processes may run it. It finishes
-// ends of rooms that were left undone and prunes old numbered events, until ctx ends.
-func (r *Rooms) Run(ctx context.Context) error {
-	finish, prune := time.NewTicker(finishEvery), time.NewTicker(pruneEvery)
-	defer finish.Stop()
-	defer prune.Stop()
-	for {
-		var err error
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-finish.C:
-			err = r.finishEnded(ctx)
-		case <-prune.C:
-			_, err = store.PruneEvents(ctx, r.cfg.Pool)
-		}
-		if err != nil && ctx.Err() == nil {
-			r.cfg.Log.Warn("upkeep of rooms", "err", err)
-		}
-	}
 }

@@ -108,7 +108,8 @@ func NewPresence(cfg PresenceConfig) (*Presence, error) {
 func degradedGauge(registerer prometheus.Registerer, part string) (prometheus.Gauge, error) {
 	vec := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "livecart_degraded",
-		Help: "1 while a part is unavailable and its fallback is used.",
+		// The same words as in package chat, or the registry refuses the second.
+		Help: "Whether a part works with less than it should, 1 or 0.",
 	}, []string{"part"})
 	if registerer != nil {
 		var known prometheus.AlreadyRegisteredError

@@ -22,7 +22,7 @@ type RoomsConfig struct {
 	// Log is told of hints and of OnEnd functions that failed; nil discards.
 	Log *slog.Logger
 	// OnEnd are called in order after a room ended, for what must end with it. Each must be harmless
-	// to repeat: after a failure or a crash all are called again, every 10 s, by whoever runs Run.
+	// to repeat: after a failure or a crash all are called again, every 10 s, by a running HostWatch.
 	OnEnd []func(ctx context.Context, roomID string) error
 }
 

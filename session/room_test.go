@@ -329,12 +329,3 @@ func TestTheRoomCacheIsBounded(t *testing.T) {
 		t.Errorf("%d rooms are cached", len(c.rooms))
 	}
 }
-
-func TestUpkeepEndsWithItsContext(t *testing.T) {
-	w := newWorld(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := w.rooms().Run(ctx); err != nil {
-		t.Error(err)
-	}
-}
