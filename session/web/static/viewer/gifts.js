@@ -65,9 +65,9 @@ export function GiftSheet(view) {
         <span class="top-up">${t('top_up')}</span>
       </button>`}>
       ${gifts.failed && html`<p class="empty">${t('gifts_failed')}</p>`}
-      <div class="gift-grid" role="radiogroup" aria-label=${t('gifts')}>
+      <div class="gift-grid" role="group" aria-label=${t('gifts')}>
         ${gifts.list.map((g) => html`
-          <button key=${g.id} class=${`gift-tile tier-${g.tier}`} role="radio" aria-checked=${g.id === gift?.id}
+          <button key=${g.id} class=${`gift-tile tier-${g.tier}`} aria-pressed=${g.id === gift?.id}
             data-testid=${`gift-${g.id}`} onClick=${() => setChosen(g.id)}>
             <${Picture} src=${g.icon_url} width="52" height="52" />
             <span class="gift-name">${nameIn(g.names)}</span>
@@ -75,9 +75,9 @@ export function GiftSheet(view) {
           </button>`)}
       </div>
       <div class="gift-send">
-        <div class="counts" role="radiogroup" aria-label=${t('how_many')}>
+        <div class="counts" role="group" aria-label=${t('how_many')}>
           ${COUNTS.map((n) => html`
-            <button key=${n} role="radio" aria-checked=${n === count} data-testid=${`gift-count-${n}`} onClick=${() => setCount(n)}>×${n}</button>`)}
+            <button key=${n} aria-pressed=${n === count} data-testid=${`gift-count-${n}`} onClick=${() => setCount(n)}>×${n}</button>`)}
         </div>
         <button class="primary" data-testid="gift-send" disabled=${!gift || busy} onClick=${send}>
           ${t('send_gift', { beans: gift ? number(gift.beans * count) : 0 })}
