@@ -44,13 +44,12 @@ var (
 
 // Orders and payments.
 var (
-	ErrOrderNotFound  = proto.Refuse(proto.ReasonNotFound, "there is no such order")
-	ErrOrderState     = proto.Refuse(proto.ReasonOrderState, "the order's state does not allow this")
-	ErrCursor         = proto.Refuse(proto.ReasonInvalidArgument, "the cursor is not one of ours")
-	ErrNoticeForged   = proto.Refuse(proto.ReasonForbidden, "the notice's signature is wrong")
-	ErrNoticeStale    = proto.Refuse(proto.ReasonForbidden, "the notice's time is too far from ours")
-	ErrNoticeInvalid  = proto.Refuse(proto.ReasonInvalidArgument, "the notice cannot be read")
-	ErrAmountMismatch = proto.Refuse(proto.ReasonPaymentAmountMismatch, "the amount is not the one asked for")
+	ErrOrderNotFound = proto.Refuse(proto.ReasonNotFound, "there is no such order")
+	ErrOrderState    = proto.Refuse(proto.ReasonOrderState, "the order's state does not allow this")
+	ErrCursor        = proto.Refuse(proto.ReasonInvalidArgument, "the cursor is not one of ours")
+	ErrNoticeForged  = proto.Refuse(proto.ReasonForbidden, "the notice's signature is wrong")
+	ErrNoticeStale   = proto.Refuse(proto.ReasonForbidden, "the notice's time is too far from ours")
+	ErrNoticeInvalid = proto.Refuse(proto.ReasonInvalidArgument, "the notice cannot be read")
 )
 
 // invalid is ErrInvalid in words of its own.
