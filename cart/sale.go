@@ -234,7 +234,16 @@ func moveFromSku(ctx context.Context, tx pgx.Tx, skuID string, n int64) error {
 
 // EndSalesOfRoom ends all sales of a room that has ended.
 func (c *Cart) EndSalesOfRoom(ctx context.Context, roomID string) error {
-	rows, err := c.cfg.Pool.Query(ctx, `SELECT id FROM sale WHERE room_id = $1 AND closed_at IS NULL ORDER BY id`, roomID)
+	return endSalesOfRoom(ctx, c.cfg, c.Resync, roomID)
+}
+
+// EndSalesOfRoom ends all sales of a room that has ended.
+func (l *Ledger) EndSalesOfRoom(ctx context.Context, roomID string) error {
+	return endSalesOfRoom(ctx, l.cfg, l.Resync, roomID)
+}
+
+func endSalesOfRoom(ctx context.Context, cfg Config, resync func(context.Context, string) error, roomID string) error {
+	rows, err := cfg.Pool.Query(ctx, `SELECT id FROM sale WHERE room_id = $1 AND closed_at IS NULL ORDER BY id`, roomID)
 	if err != nil {
 		return fmt.Errorf("sales of room %s: %w", roomID, err)
 	}
@@ -244,7 +253,7 @@ func (c *Cart) EndSalesOfRoom(ctx context.Context, roomID string) error {
 	}
 	var failed error
 	for _, id := range ids {
-		failed = errors.Join(failed, endSale(ctx, c.cfg, c.Resync, id, causeRoomEnded))
+		failed = errors.Join(failed, endSale(ctx, cfg, resync, id, causeRoomEnded))
 	}
 	return failed
 }
