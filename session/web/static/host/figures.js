@@ -82,7 +82,7 @@ function useTips(session, newest) {
       if (known === upTo) return;
       try {
         const body = await session.api.get(`/v1/rooms/${roomID}/ranking`, { limit: PLACES });
-        const entries = body.ranking.map((raw) => read(RankingEntry, raw));
+        const entries = body.entries.map((raw) => read(RankingEntry, raw));
         known = upTo;
         setTips({
           beans: entries.reduce((sum, e) => sum + BigInt(e.beans), 0n), top: entries[0]?.user?.name ?? '', more: entries.length >= PLACES,

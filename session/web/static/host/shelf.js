@@ -16,8 +16,8 @@ export function Shelf({ session, state, onFlash }) {
   useEffect(() => {
     if (!more) return;
     run(async () => {
-      const body = await session.api.get(`/v1/rooms/${roomID}/shelf`);
-      setRest(body.shelf.map((raw) => read(ShelfEntry, raw)));
+      const shelf = await session.api.list(`/v1/rooms/${roomID}/shelf`, 'shelf');
+      setRest(shelf.map((raw) => read(ShelfEntry, raw)));
     });
   }, [more]);
   const known = new Set(state.shelf.map((e) => e.product_id));

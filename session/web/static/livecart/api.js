@@ -32,6 +32,26 @@ export class Api {
     return this.ask(new URL(path, this.base), { method: 'POST', headers, body: JSON.stringify(body) });
   }
 
+  /**
+   * Reads a list that comes in pages.
+   * @param {string} path
+   * @param {string} field where a page holds its part
+   * @param {Object<string, string|number>} [query]
+   * @param {number} [pages] read at most
+   * @returns {Promise<any[]>}
+   */
+  async list(path, field, query = {}, pages = 20) {
+    const all = [];
+    let cursor = '';
+    for (let n = 0; n < pages; n += 1) {
+      const page = await this.get(path, { ...query, cursor });
+      all.push(...(page[field] ?? []));
+      cursor = page.next_cursor ?? '';
+      if (cursor === '') break;
+    }
+    return all;
+  }
+
   async ask(url, init) {
     const token = this.token();
     const headers = { Accept: 'application/json', ...init.headers };

@@ -17,8 +17,8 @@ export function ShelfSheet({ session, state, open, close }) {
   const more = state.shelfTotal > state.shelf.length;
   useEffect(() => {
     if (!more) return;
-    session.api.get(`/v1/rooms/${roomID}/shelf`)
-      .then((body) => setRest(body.shelf.map((raw) => read(ShelfEntry, raw))))
+    session.api.list(`/v1/rooms/${roomID}/shelf`, 'shelf')
+      .then((shelf) => setRest(shelf.map((raw) => read(ShelfEntry, raw))))
       .catch((refusal) => toast(explain(refusal), 'bad'));
   }, [more]);
   const known = new Set(state.shelf.map((e) => e.product_id));
