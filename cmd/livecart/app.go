@@ -178,6 +178,9 @@ func (a *app) wireGateway() error {
 	if p.tickets, err = session.NewTickets(session.TicketConfig{KeyFile: cfg.JWTKeyFile, JWKSURL: cfg.JWKSURL, Log: cfg.log}); err != nil {
 		return err
 	}
+	if p.origins, err = session.ParseOrigins(cfg.AllowedOrigins); err != nil {
+		return err
+	}
 	if err := a.wirePayments(p); err != nil {
 		return err
 	}

@@ -89,6 +89,8 @@ func bad(f *front) []refusal {
 		{"a cursor that is none", "GET /v1/rooms/room/orders?cursor=x", host, "", "", 422, proto.ReasonInvalidArgument},
 
 		{"no such product", "GET /v1/products/none", "", "", "", 404, proto.ReasonNotFound},
+		{"an id that is none", "GET /v1/products/a%00b", "", "", "", 404, proto.ReasonNotFound},
+		{"an id that is none", "GET /v1/orders/a%00b", viewer, "", "", 404, proto.ReasonNotFound},
 		{"no such shop", "GET /v1/shops/none", "", "", "", 404, proto.ReasonNotFound},
 		{"another's shop", "PUT /v1/shops/shop", stranger, "", `{"name":"x","currency":"CNY"}`, 403, proto.ReasonForbidden},
 		{"no currency", "PUT /v1/shops/shop", host, "", `{"name":"x","currency":"yuan"}`, 422, proto.ReasonInvalidArgument},
