@@ -51,6 +51,7 @@ func startDevIn(t *testing.T, data string, flags ...string) *devProcess {
 	if err != nil {
 		t.Fatal(err)
 	}
+	cli.Dev.out = io.Discard
 	done := make(chan struct{})
 	var ended error
 	go func() { // ends with stop
@@ -220,7 +221,7 @@ func TestDevKeepsItsDataAndRefusesASecond(t *testing.T) {
 		t.Fatalf("%d beans after the top-up", got)
 	}
 
-	second := devCommand{Data: data, Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Gateways: 1, Roles: []string{"gateway", "ledger"}}
+	second := devCommand{Data: data, Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Gateways: 1, Roles: []string{"gateway", "ledger"}, out: io.Discard}
 	if err := second.Run(t.Context()); err == nil || !bytes.Contains([]byte(err.Error()), fmt.Append(nil, os.Getpid())) {
 		t.Errorf("a second dev on the same folder: %v", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -29,6 +30,9 @@ type devCommand struct {
 	Offline   bool     `help:"Never fetch Postgres binaries."`
 	ReadyFile string   `help:"Write addresses and tokens to this file as JSON once everything is ready." type:"path" placeholder:"FILE"`
 	Bots      int      `help:"Bot viewers that comment, like, send gifts and buy."`
+
+	// out takes what a person reads; standard output when nil.
+	out io.Writer
 }
 
 // devDrain is how long dev's gateways spread their viewers' moves: a person waits for the prompt.
@@ -49,7 +53,10 @@ func (c *devCommand) Run(ctx context.Context) (err error) {
 	if c.Bots < 0 || c.Bots > maxBots {
 		return fmt.Errorf("dev: --bots must be 0 to %d", maxBots)
 	}
-	say := func(line string) { fmt.Println(line) }
+	if c.out == nil {
+		c.out = os.Stdout
+	}
+	say := func(line string) { fmt.Fprintln(c.out, line) }
 	servers, err := stack.Start(ctx, stack.Config{
 		DataDir: c.Data, NATSURL: c.NATSURL, RedisURL: c.RedisURL, DatabaseURL: c.DatabaseURL,
 		PGBin: os.Getenv("LIVECART_PG_BIN"), Offline: c.Offline, Log: say,
@@ -203,7 +210,7 @@ func (d *devRoom) run(ctx context.Context, c *devCommand) error {
 			}
 			defer os.Remove(c.ReadyFile)
 		}
-		ready.print(os.Stdout)
+		ready.print(c.out)
 		if c.Bots == 0 || len(ready.Gateways) == 0 {
 			<-ctx.Done()
 			return nil

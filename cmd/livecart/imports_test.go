@@ -17,7 +17,7 @@ var mayImport = map[string][]string{
 	"session/bus":   {"proto"},
 	"session/store": {"proto"},
 	"session/stack": {},
-	"session/web":   {},
+	"session/web":   {"proto"},
 	"session":       {"proto", "session/..."},
 	"chat":          {"proto", "session/bus", "session/store"},
 	"cart":          {"proto", "session/bus", "session/store"},

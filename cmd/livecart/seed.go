@@ -149,29 +149,40 @@ func (s *seeder) fill(ctx context.Context, roomID string) error {
 	return err
 }
 
+// putShop puts what is missing: what a host has edited since stays as it is.
 func (s *seeder) putShop(ctx context.Context, roomID string) error {
 	if err := s.cart.PutShop(ctx, cart.Shop{ID: demoShop, Name: "Mei's tea house 小美茶铺", Currency: "CNY"}); err != nil {
 		return err
 	}
 	for i, p := range demoProducts {
-		product := &proto.Product{
-			Id: "demo-" + p.id, ShopId: demoShop, Title: p.title, Description: p.description, OnSale: true,
-			ImageUrl: "/static/demo/" + p.id + ".svg",
+		productID := "demo-" + p.id
+		_, err := s.cart.Product(ctx, productID)
+		if errors.Is(err, cart.ErrProductNotFound) {
+			err = s.putProduct(ctx, productID, p)
 		}
-		stock := map[string]int64{}
-		for n, v := range p.variants {
-			sku := fmt.Sprintf("demo-%s-%d", p.id, n+1)
-			stock[sku] = demoStock
-			product.Listings = append(product.Listings, &proto.Listing{Id: sku, SkuId: sku, Name: v.name, Price: v.price})
-		}
-		if _, err := s.cart.PutProduct(ctx, product, stock); err != nil {
+		if err != nil {
 			return err
 		}
-		if err := s.cart.PutOnShelf(ctx, roomID, product.Id, i+1); err != nil {
+		if err := s.cart.PutOnShelf(ctx, roomID, productID, i+1); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (s *seeder) putProduct(ctx context.Context, productID string, p demoProduct) error {
+	product := &proto.Product{
+		Id: productID, ShopId: demoShop, Title: p.title, Description: p.description, OnSale: true,
+		ImageUrl: "/static/demo/" + p.id + ".svg",
+	}
+	stock := map[string]int64{}
+	for n, v := range p.variants {
+		sku := fmt.Sprintf("%s-%d", productID, n+1)
+		stock[sku] = demoStock
+		product.Listings = append(product.Listings, &proto.Listing{Id: sku, SkuId: sku, Name: v.name, Price: v.price})
+	}
+	_, err := s.cart.PutProduct(ctx, product, stock)
+	return err
 }
 
 func (s *seeder) putGifts(ctx context.Context) error {
