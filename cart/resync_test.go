@@ -1,0 +1,259 @@
+package cart
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"livecart/proto"
+	"livecart/session/stack/stacktest"
+	"livecart/session/store"
+)
+
+// keepAsking has buyers ask for a piece each until they have one or are told that there is none;
+// who is told to try again does, under the same key.
+func (s *stall) keepAsking(name string, n int, gateways ...*Cart) (ordered int64) {
+	var count atomic.Int64
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			who := fmt.Sprintf("%s-%d", name, i)
+			for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+				_, err := s.buy(gateways[rand.IntN(len(gateways))], who, "k", 1)
+				switch {
+				case err == nil:
+					count.Add(1)
+					return
+				case errors.Is(err, ErrTryAgain) || errors.Is(err, ErrPending) || errors.Is(err, ErrBusy) || errors.Is(err, ErrRateLimited):
+					time.Sleep(20 * time.Millisecond)
+				case errors.Is(err, ErrSoldOut):
+					return
+				default:
+					s.t.Errorf("%s: %v", who, err)
+					return
+				}
+			}
+			s.t.Errorf("%s has no outcome", who)
+		})
+	}
+	wg.Wait()
+	return count.Load()
+}
+
+// Redis loses everything again and again while a crowd buys: never oversold, and in the end
+// everything is sold.
+func TestRedisLostMidSale(t *testing.T) {
+	s := newStall(t, 200, 1)
+	s.ledger()
+	s.ledger()
+	other := s.gateway()
+	done := make(chan struct{})
+	var flushes sync.WaitGroup
+	flushes.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(3 * time.Millisecond):
+				s.ok(s.cfg.Redis.FlushDB(context.Background()).Err())
+			}
+		}
+	})
+	ordered := s.keepAsking("v", 150, s.cart, other)
+	close(done)
+	flushes.Wait()
+	s.must(s.cart.Resync(t.Context(), s.sale.Id))
+	ordered += s.keepAsking("w", 300, s.cart, other)
+	s.expect("confirmed", ordered, int64(200))
+	s.expect("orders", s.orders(), int64(200))
+	s.expect("sold", s.sold(), int64(200))
+}
+
+// A buyer repeats the key of an order after Redis has forgotten it and everything is sold.
+func TestOrderIsFoundAfterRedisLost(t *testing.T) {
+	s := newStall(t, 2, 1)
+	s.ledger()
+	first, err := s.buy(s.cart, "ann", "k", 1)
+	s.must(err)
+	_, err = s.buy(s.cart, "ann", "k2", 1)
+	s.refused(err, ErrLimitPerBuyer)
+	_, err = s.buy(s.cart, "bob", "k", 1)
+	s.must(err)
+	s.settled()
+	s.must(s.cfg.Redis.FlushDB(t.Context()).Err())
+	again, err := s.buy(s.cart, "ann", "k", 1)
+	s.must(err)
+	s.expect("order", again.Id, first.Id)
+	_, err = s.buy(s.cart, "cid", "k", 1)
+	s.refused(err, ErrSoldOut)
+}
+
+// Another Redis server, which has the old counters from a file, is noticed by its run id.
+func TestAnotherRedisServer(t *testing.T) {
+	server := stacktest.PrivateRedis(t)
+	s := newStall(t, 10, 0)
+	rdb, err := store.OpenRedis(t.Context(), server.URL)
+	s.must(err)
+	defer rdb.Close()
+	s.cfg.Redis = rdb
+	gateway := s.gateway()
+	s.ledger()
+	_, err = s.buy(gateway, "ann", "k", 1)
+	s.must(err)
+	s.settled()
+	// What the file says is older than what Postgres knows.
+	s.must(rdb.HSet(t.Context(), saleKeys(s.sale.Id)[0], "available", 99).Err())
+	before := scan[string](s.market, `SELECT redis_run FROM sale`)
+	server.Restart()
+	s.until("it is counted anew", func() bool {
+		available, err := rdb.HGet(t.Context(), saleKeys(s.sale.Id)[0], "available").Result()
+		run := scan[string](s.market, `SELECT redis_run FROM sale`)
+		return err == nil && available == "9" && run != before && run != ""
+	})
+	s.expect("sold", s.keepAsking("v", 15, gateway), int64(9))
+}
+
+// Redis is away: attempts are told to try again; it comes back empty: everything is sold.
+func TestRedisAway(t *testing.T) {
+	server := stacktest.PrivateRedis(t)
+	s := newStall(t, 5, 0)
+	rdb, err := store.OpenRedis(t.Context(), server.URL)
+	s.must(err)
+	defer rdb.Close()
+	s.cfg.Redis = rdb
+	gateway := s.gateway()
+	s.ledger()
+	_, err = s.buy(gateway, "ann", "k", 1)
+	s.must(err)
+	server.Stop()
+	_, err = s.buy(gateway, "bob", "k", 1)
+	s.refused(err, ErrTryAgain)
+	server.Start()
+	s.must(rdb.FlushAll(t.Context()).Err())
+	s.expect("sold", s.keepAsking("v", 10, gateway), int64(4))
+}
+
+// Stock that expires comes back through Resync: the sale reopens, the buyer's limit too.
+func TestExpiryReopensTheSale(t *testing.T) {
+	s := newStall(t, 1, 1)
+	s.ledger()
+	events := s.roomEvents()
+	order, err := s.buy(s.cart, "ann", "k", 1)
+	s.must(err)
+	_, err = s.buy(s.cart, "bob", "k", 1)
+	s.refused(err, ErrSoldOut)
+	soldOut := func(n int) func() bool {
+		return func() bool {
+			count := 0
+			for _, ev := range events() {
+				if ev.GetFlashSoldOut() != nil {
+					count++
+				}
+			}
+			return count == n
+		}
+	}
+	s.until("sold out", soldOut(1))
+	s.settled()
+	s.exec(`UPDATE orders SET expires_at = clock_timestamp() - interval '1 second' WHERE id = $1`, order.Id)
+	s.until("the room sees it open", func() bool {
+		all := events()
+		for i := len(all) - 1; i >= 0; i-- {
+			if stock := all[i].GetFlashStock(); stock != nil {
+				return stock.Available == 1
+			}
+		}
+		return false
+	})
+	again, err := s.buy(s.cart, "ann", "k2", 1)
+	s.must(err)
+	if again.Id == order.Id {
+		t.Error("the expired order came back")
+	}
+	old, err := s.buy(s.cart, "ann", "k", 1)
+	s.must(err)
+	s.expect("the old key", old.State, proto.OrderState_ORDER_STATE_EXPIRED)
+	s.until("sold out again", soldOut(2))
+}
+
+// Resyncs race a crowd; buyers cancel. Never oversold, and with enough demand all is sold.
+func TestResyncRacesBuying(t *testing.T) {
+	s := newStall(t, 60, 1)
+	s.ledger()
+	s.ledger()
+	other := s.gateway()
+	done := make(chan struct{})
+	var resyncs sync.WaitGroup
+	for range 2 {
+		resyncs.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					s.ok(other.Resync(context.Background(), s.sale.Id))
+				}
+			}
+		})
+	}
+	confirmed := s.keepAsking("v", 40, s.cart, other)
+	rows, err := s.pool().Query(t.Context(), `SELECT id, buyer_id FROM orders WHERE sale_id = $1 ORDER BY id LIMIT 15`, s.sale.Id)
+	s.must(err)
+	cancelled := int64(0)
+	var id, who string
+	var ids, buyers []string
+	_, err = pgx.ForEachRow(rows, []any{&id, &who}, func() error {
+		ids, buyers = append(ids, id), append(buyers, who)
+		return nil
+	})
+	s.must(err)
+	for i := range ids {
+		_, err := s.cart.Cancel(t.Context(), buyers[i], "c", ids[i])
+		s.must(err)
+		cancelled++
+	}
+	close(done)
+	resyncs.Wait()
+	s.must(s.cart.Resync(t.Context(), s.sale.Id))
+	confirmed += s.keepAsking("w", 120, s.cart, other)
+	s.expect("confirmed", confirmed-cancelled, int64(60))
+	s.expect("sold", s.sold(), int64(60))
+	s.settled()
+	available, held, _ := s.counters()
+	s.expect("counters", available+" "+held, "0 0")
+}
+
+// The buyers' pieces in Redis are loaded in chunks and follow their orders.
+func TestResyncCountsBuyers(t *testing.T) {
+	s := newStall(t, 20, 3)
+	s.ledger()
+	_, err := s.buy(s.cart, "ann", "k", 3)
+	s.must(err)
+	order, err := s.buy(s.cart, "bob", "k", 2)
+	s.must(err)
+	s.settled()
+	pieces := func(who string) string {
+		n, err := s.cfg.Redis.HGet(t.Context(), saleKeys(s.sale.Id)[2], store.HashUser(who)).Result()
+		if err != nil {
+			return err.Error()
+		}
+		return n
+	}
+	s.expect("ann", pieces("ann"), "3")
+	_, err = s.cart.Cancel(t.Context(), "bob", "c", order.Id)
+	s.must(err)
+	s.expect("bob after the cancellation", pieces("bob"), "0")
+	s.must(s.cfg.Redis.FlushDB(t.Context()).Err())
+	s.must(s.cart.Resync(t.Context(), s.sale.Id))
+	s.expect("ann after the loss", pieces("ann"), "3")
+	s.expect("bob after the loss", pieces("bob"), "0")
+	available, held, _ := s.counters()
+	s.expect("counters", available+" "+held, "17 0")
+}
