@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 
 	"livecart/proto"
 	"livecart/session"
