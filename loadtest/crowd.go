@@ -4,8 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-
-	"golang.org/x/sync/errgroup"
+	"sync"
 
 	"livecart/proto"
 )
@@ -21,45 +20,30 @@ type crowd struct {
 
 // gather makes n people and joins them, taking turns over gateways and formats.
 func gather(ctx context.Context, t Target, n int) (*crowd, error) {
+	tokens, err := t.viewerTokens(rand.Text()[:8], n)
+	if err != nil {
+		return nil, err
+	}
 	c := &crowd{times: newLatencies()}
-	run := rand.Text()[:8]
-	for i := range n {
-		token, id, err := t.viewerToken(run, i)
-		if err != nil {
-			return nil, err
-		}
+	for i, token := range tokens {
 		// Turns over formats go at half the pace of turns over gateways, so that every pair occurs.
 		format := proto.Format(i / len(t.Gateways) % proto.Formats)
-		c.people = append(c.people, &person{target: t, number: i, id: id, token: token, format: format, times: c.times, history: newHistory()})
+		p := newPerson(t, token.user, token.text, format, c.times)
+		p.turn = i
+		c.people = append(c.people, p)
 	}
-	err := each(ctx, joining, c.people, func(ctx context.Context, p *person) error { return p.join(ctx) })
-	if err != nil {
+	if err := each(ctx, joining, c.people, func(ctx context.Context, p *person) error { return p.join(ctx) }); err != nil {
 		c.leave()
-		return nil, fmt.Errorf("join: %w", err)
+		return nil, fmt.Errorf("the crowd could not join: %w", err)
 	}
 	return c, nil
 }
 
 // leave ends every connection and waits for its goroutine.
 func (c *crowd) leave() {
+	var leaving sync.WaitGroup
 	for _, p := range c.people {
-		if p.viewer != nil {
-			p.viewer.Close()
-		}
+		leaving.Go(p.leave)
 	}
-}
-
-// each calls fn for every item, at most n at a time, and waits for all; the first error ends the rest.
-func each[T any](ctx context.Context, n int, items []T, fn func(context.Context, T) error) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(n)
-	for _, item := range items {
-		group.Go(func() error {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			return fn(ctx, item)
-		})
-	}
-	return group.Wait()
+	leaving.Wait()
 }

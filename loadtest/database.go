@@ -3,126 +3,124 @@ package loadtest
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
+// orderRow is an order of the sale in Postgres.
+type orderRow struct {
+	id, buyer, request string
+	pieces             int64
+}
+
+// tipRow is a tip in Postgres.
+type tipRow struct {
+	id, sender string
+	beans      int64
+}
+
+// probeTimeout bounds how long the database may take to answer before a run.
+const probeTimeout = 10 * time.Second
+
+// probeDatabase finds out before a run whether its records can be read afterwards.
+func probeDatabase(ctx context.Context, t Target) error {
+	if t.DatabaseURL == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	known := false
+	err := readDatabase(ctx, t.DatabaseURL, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM room WHERE id = $1)`, t.Room).Scan(&known)
+	})
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	if !known {
+		return fmt.Errorf("%w: the database knows no room %q", ErrInvalid, t.Room)
+	}
+	return nil
+}
+
+// readDatabase runs read on one moment of the database. Postgres refuses every write in it.
+func readDatabase(ctx context.Context, url string, read func(pgx.Tx) error) error {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, read)
+}
+
 // checkDatabase compares the histories with Postgres, where it may be read.
 func (r *smokeRun) checkDatabase(ctx context.Context) []Check {
-	names := []string{"orders_recorded_once", "tips_recorded_once", "audit"}
-	skip := func(why string) (out []Check) {
-		for _, name := range names {
-			out = append(out, Check{Name: name, Skipped: why})
-		}
-		return out
-	}
+	const orders, tips, audit = "orders_recorded_once", "tips_recorded_once", "audit"
 	if r.Target.DatabaseURL == "" {
-		return skip("no database is given")
+		const why = "no database is given"
+		return []Check{{Name: orders, Skipped: why}, {Name: tips, Skipped: why}, {Name: audit, Skipped: why}}
 	}
-	conn, err := pgx.Connect(ctx, r.Target.DatabaseURL)
+	var checks []Check
+	err := readDatabase(ctx, r.Target.DatabaseURL, func(tx pgx.Tx) error {
+		orderRows, sold, err := readOrders(ctx, tx, r.sale.Id)
+		if err != nil {
+			return err
+		}
+		tipRows, err := readTips(ctx, tx, r.senders())
+		if err != nil {
+			return err
+		}
+		checks = []Check{r.checkOrderRows(orders, orderRows, sold), r.checkTipRows(tips, tipRows)}
+		return nil
+	})
 	if err != nil {
-		return []Check{{Name: "database", Detail: err.Error()}}
+		checks = []Check{{Name: orders, Detail: err.Error()}, {Name: tips, Detail: err.Error()}}
 	}
-	defer conn.Close(ctx)
-	checks := []Check{r.checkOrderRows(ctx, conn), r.checkTipRows(ctx, conn)}
 	if r.Audit == nil {
-		return append(checks, Check{Name: "audit", Skipped: "not asked for"})
+		return append(checks, Check{Name: audit, Skipped: "not asked for"})
 	}
 	violated, err := r.Audit(ctx)
 	if err != nil {
 		violated = append(violated, err.Error())
 	}
-	return append(checks, verdict("audit", violated, "every invariant holds"))
+	return append(checks, verdict(audit, violated, "every invariant holds"))
 }
 
-// checkOrderRows holds that the sale's orders in Postgres are the confirmed ones, each once, with
-// as many pieces as the sale had and as the sale's row says.
-func (r *smokeRun) checkOrderRows(ctx context.Context, conn *pgx.Conn) Check {
-	const name = "orders_recorded_once"
-	rows, err := conn.Query(ctx, `
-		SELECT o.id, o.buyer_id, o.request_id, (SELECT sum(quantity) FROM order_line l WHERE l.order_id = o.id)
-		FROM orders o WHERE o.sale_id = $1`, r.sale.Id)
+// readOrders returns the sale's orders and how many pieces the sale itself counts as sold.
+func readOrders(ctx context.Context, tx pgx.Tx, saleID string) (orders []orderRow, sold int64, err error) {
+	rows, err := tx.Query(ctx, `
+		SELECT o.id, o.buyer_id, o.request_id, coalesce((SELECT sum(quantity) FROM order_line l WHERE l.order_id = o.id), 0)
+		FROM orders o WHERE o.sale_id = $1 ORDER BY o.id`, saleID)
 	if err != nil {
-		return Check{Name: name, Detail: err.Error()}
+		return nil, 0, fmt.Errorf("read orders: %w", err)
 	}
-	type key struct{ buyer, request string }
-	recorded := map[key][]string{}
-	var pieces, n int64
-	var id, buyer, request string
-	var quantity int64
-	_, err = pgx.ForEachRow(rows, []any{&id, &buyer, &request, &quantity}, func() error {
-		recorded[key{buyer, request}] = append(recorded[key{buyer, request}], id)
-		pieces += quantity
-		n++
+	var row orderRow
+	_, err = pgx.ForEachRow(rows, []any{&row.id, &row.buyer, &row.request, &row.pieces}, func() error {
+		orders = append(orders, row)
 		return nil
 	})
 	if err != nil {
-		return Check{Name: name, Detail: err.Error()}
+		return nil, 0, fmt.Errorf("read orders: %w", err)
 	}
-	var bad []string
-	for _, a := range r.attempts {
-		k := key{a.buyer.id, a.key}
-		switch got := recorded[k]; {
-		case a.orderID == "" && len(got) > 0:
-			bad = append(bad, fmt.Sprintf("an attempt refused with %s is order %s", a.reason, got[0]))
-		case a.orderID != "" && (len(got) != 1 || got[0] != a.orderID):
-			bad = append(bad, fmt.Sprintf("order %s is recorded as %v", a.orderID, got))
-		}
-		delete(recorded, k)
+	if err := tx.QueryRow(ctx, `SELECT sold FROM sale WHERE id = $1`, saleID).Scan(&sold); err != nil {
+		return nil, 0, fmt.Errorf("read sale %s: %w", saleID, err)
 	}
-	for k, ids := range recorded {
-		bad = append(bad, fmt.Sprintf("order %s of %s answers no attempt", ids[0], k.buyer))
-	}
-	if pieces > int64(r.Pieces) {
-		bad = append(bad, fmt.Sprintf("oversold: %d pieces are ordered, %d were for sale", pieces, r.Pieces))
-	}
-	var sold int64
-	if err := conn.QueryRow(ctx, `SELECT sold FROM sale WHERE id = $1`, r.sale.Id).Scan(&sold); err != nil || sold != pieces {
-		bad = append(bad, fmt.Sprintf("the sale counts %d sold, its orders %d (%v)", sold, pieces, err))
-	}
-	return verdict(name, bad, "%d orders, %d pieces", n, pieces)
+	return orders, sold, nil
 }
 
-// checkTipRows holds that each acknowledged gift is one tip in Postgres and that there is no other.
-func (r *smokeRun) checkTipRows(ctx context.Context, conn *pgx.Conn) Check {
-	const name = "tips_recorded_once"
-	senders := map[string]bool{}
-	acknowledged := map[string]tipRecord{}
-	for _, t := range r.tips {
-		senders[t.sender.id] = true
-		for _, id := range t.tipIDs {
-			acknowledged[id] = t
-		}
-	}
-	ids := make([]string, 0, len(senders))
-	for id := range senders {
-		ids = append(ids, id)
-	}
-	rows, err := conn.Query(ctx, `SELECT id, sender_id, beans FROM tip WHERE sender_id = ANY($1)`, ids)
+// readTips returns every tip of the senders.
+func readTips(ctx context.Context, tx pgx.Tx, senders []string) (tips []tipRow, err error) {
+	rows, err := tx.Query(ctx, `SELECT id, sender_id, beans FROM tip WHERE sender_id = ANY($1) ORDER BY id`, senders)
 	if err != nil {
-		return Check{Name: name, Detail: err.Error()}
+		return nil, fmt.Errorf("read tips: %w", err)
 	}
-	var bad []string
-	var id, sender string
-	var beans int64
-	n := 0
-	_, err = pgx.ForEachRow(rows, []any{&id, &sender, &beans}, func() error {
-		n++
-		t, ok := acknowledged[id]
-		switch {
-		case !ok:
-			bad = append(bad, fmt.Sprintf("tip %s of %s was acknowledged to nobody", id, sender))
-		case t.beans != beans || t.sender.id != sender:
-			bad = append(bad, fmt.Sprintf("tip %s is %d beans of %s, acknowledged were %d of %s", id, beans, sender, t.beans, t.sender.id))
-		}
-		delete(acknowledged, id)
+	var row tipRow
+	_, err = pgx.ForEachRow(rows, []any{&row.id, &row.sender, &row.beans}, func() error {
+		tips = append(tips, row)
 		return nil
 	})
 	if err != nil {
-		return Check{Name: name, Detail: err.Error()}
+		return nil, fmt.Errorf("read tips: %w", err)
 	}
-	for id := range acknowledged {
-		bad = append(bad, fmt.Sprintf("tip %s was acknowledged and is not recorded", id))
-	}
-	return verdict(name, bad, "%d tips", n)
+	return tips, nil
 }

@@ -1,8 +1,11 @@
 package loadtest
 
 import (
+	"errors"
+	"slices"
 	"sync"
-	"time"
+
+	"github.com/gorilla/websocket"
 
 	"livecart/proto"
 )
@@ -30,25 +33,24 @@ type History struct {
 	orders  map[string]*proto.Order
 	balance *proto.WalletBalance
 	stats   *proto.RoomStats
-	// Code of the close frame, 0 while open or where there was none.
-	closeCode int
-	frames    int
-	lastFrame time.Time
+	// Why connections ended that the viewer did not end, and the codes of their close frames.
+	losses []string
+	closes map[int]int
+	frames int
 }
 
 func newHistory() *History {
 	return &History{
 		comments: map[string]int{}, events: map[string]int{}, sold: map[string]int64{}, soldOut: map[string]bool{},
-		tips: map[string]int{}, orders: map[string]*proto.Order{},
+		tips: map[string]int{}, orders: map[string]*proto.Order{}, closes: map[int]int{},
 	}
 }
 
 // record takes in one frame.
-func (h *History) record(f *proto.ServerFrame, now time.Time) {
+func (h *History) record(f *proto.ServerFrame) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.frames++
-	h.lastFrame = now
 	h.sampled += int(f.Sampled)
 	h.skipped += int(f.Skipped)
 	for _, ev := range f.Events {
@@ -58,8 +60,10 @@ func (h *History) record(f *proto.ServerFrame, now time.Time) {
 		}
 		switch e := ev.Event.(type) {
 		case *proto.Event_SessionWelcome:
-			h.welcomeSeq = e.SessionWelcome.Seq
-			h.numbered = h.numbered[:0]
+			if !e.SessionWelcome.Resumed { // else what was missed follows, as if the connection had lasted
+				h.welcomeSeq = e.SessionWelcome.Seq
+				h.numbered = h.numbered[:0]
+			}
 			for _, sale := range e.SessionWelcome.Sales {
 				h.noteSale(sale)
 			}
@@ -111,6 +115,43 @@ func (h *History) noteBalance(b *proto.WalletBalance) {
 	}
 }
 
+// lost notes the end of a connection that the viewer did not end.
+func (h *History) lost(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.losses = append(h.losses, err.Error())
+	var closed *websocket.CloseError
+	if errors.As(err, &closed) {
+		h.closes[closed.Code]++
+	}
+}
+
+// lostBy returns why connections ended that the viewer did not end.
+func (h *History) lostBy() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.losses)
+}
+
+// last returns the number up to which numbered events are known.
+func (h *History) last() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	last := h.welcomeSeq
+	if n := len(h.numbered); n > 0 {
+		last = max(last, h.numbered[n-1])
+	}
+	return last
+}
+
+// head returns the highest number of a numbered event that the viewer was told exists.
+func (h *History) head() int64 {
+	last := h.last()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return max(last, h.stats.GetHeadSeq())
+}
+
 // told returns how many comments the viewer got or was told of as left out.
 func (h *History) told() int {
 	h.mu.Lock()
@@ -137,4 +178,11 @@ func (h *History) likes() int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.stats.GetLikes()
+}
+
+// beans returns the newest balance that was told, 0 where none was.
+func (h *History) beans() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.balance.GetBalance()
 }

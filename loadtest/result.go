@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -54,9 +55,10 @@ func (r *Result) WriteJSON(w io.Writer) error {
 	return enc.Encode(r)
 }
 
-// WriteSummary writes tables for people.
+// WriteSummary writes tables for people, in one piece.
 func (r *Result) WriteSummary(w io.Writer) error {
-	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var text bytes.Buffer
+	tab := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(tab, "\n%s: %d viewers, %.1f s\n\n", r.Scenario, r.Viewers, r.Seconds)
 	for _, f := range r.Figures {
 		fmt.Fprintf(tab, "%s\t%d\n", f.Name, f.Value)
@@ -65,7 +67,7 @@ func (r *Result) WriteSummary(w io.Writer) error {
 	for _, l := range r.Latency {
 		fmt.Fprintf(tab, "%s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\n", l.Name, l.Count, l.P50, l.P95, l.P99, l.Max)
 	}
-	fmt.Fprintf(tab, "\ncheck\t\t\n")
+	fmt.Fprintf(tab, "\ncheck\n")
 	for _, c := range r.Checks {
 		word := "FAIL"
 		switch {
@@ -85,5 +87,7 @@ func (r *Result) WriteSummary(w io.Writer) error {
 		verdict = "passed"
 	}
 	fmt.Fprintf(tab, "\n%s\n", verdict)
-	return tab.Flush()
+	tab.Flush() // a buffer takes everything
+	_, err := w.Write(text.Bytes())
+	return err
 }

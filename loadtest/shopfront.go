@@ -22,8 +22,12 @@ type shopfront struct {
 }
 
 func newShopfront(t Target) *shopfront {
-	return &shopfront{base: strings.TrimSuffix(t.Gateways[0], "/"), client: &http.Client{Timeout: 15 * time.Second}}
+	transport := &http.Transport{MaxIdleConnsPerHost: joining}
+	return &shopfront{base: strings.TrimSuffix(t.Gateways[0], "/"), client: &http.Client{Timeout: 15 * time.Second, Transport: transport}}
 }
+
+// close ends the connections that no request uses.
+func (s *shopfront) close() { s.client.CloseIdleConnections() }
 
 // call does one request and reads the answer into out, a proto.Message or a plain struct.
 func (s *shopfront) call(ctx context.Context, method, address, token, key string, in, out any) error {

@@ -1,12 +1,12 @@
 package loadtest
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -39,7 +39,7 @@ type readyFile struct {
 	JWTKeyFile  string `json:"jwt_key_file"`
 }
 
-// ReadTarget reads a ready file.
+// ReadTarget reads a ready file. Its error names the file and what is wrong with it.
 func ReadTarget(path string) (Target, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -53,7 +53,10 @@ func ReadTarget(path string) (Target, error) {
 	for _, g := range r.Gateways {
 		t.Gateways = append(t.Gateways, g.URL)
 	}
-	return t, t.check()
+	if err := t.check(); err != nil {
+		return Target{}, fmt.Errorf("ready file %s: %w", path, err)
+	}
+	return t, nil
 }
 
 // check says what the target lacks.
@@ -66,6 +69,9 @@ func (t Target) check() error {
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			return fmt.Errorf("target: gateway %q is no http:// or https:// address", g)
 		}
+		if u.RawQuery != "" || u.Fragment != "" {
+			return fmt.Errorf("target: gateway %q must be a base address without query and fragment", g)
+		}
 	}
 	if t.Room == "" {
 		return errors.New("target: no room is given")
@@ -75,43 +81,87 @@ func (t Target) check() error {
 
 // socketURL returns the address of the room's WebSocket on gateway number i, counted round.
 func (t Target) socketURL(i int) string {
-	base := strings.TrimSuffix(t.Gateways[i%len(t.Gateways)], "/")
-	return "ws" + strings.TrimPrefix(base, "http") + "/v1/rooms/" + url.PathEscape(t.Room) + "/ws"
+	u, err := url.Parse(t.Gateways[i%len(t.Gateways)])
+	if err != nil {
+		return t.Gateways[i%len(t.Gateways)] // check has refused it before
+	}
+	u.Scheme = map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
+	return u.JoinPath("v1", "rooms", url.PathEscape(t.Room), "ws").String()
 }
 
 // tokenLife is how long the tokens of one run are good for.
 const tokenLife = 2 * time.Hour
 
-// viewerToken returns a token for viewer number i. Viewers made here are new with each run, so that
+// minSecret is the shortest HMAC secret that a server takes, in bytes.
+const minSecret = 32
+
+// viewerToken is a token and whose it is.
+type viewerToken struct{ text, user string }
+
+// viewerTokens returns tokens of n distinct viewers. Those made here are new with each run, so that
 // no limit or balance of an earlier run is in the way.
-func (t Target) viewerToken(run string, i int) (token, id string, err error) {
-	if i < len(t.ViewerTokens) {
-		id, err := subject(t.ViewerTokens[i])
-		return t.ViewerTokens[i], id, err
+func (t Target) viewerTokens(run string, n int) ([]viewerToken, error) {
+	var tokens []viewerToken
+	users := map[string]bool{}
+	for i, text := range t.ViewerTokens[:min(n, len(t.ViewerTokens))] {
+		user, err := subject(text)
+		if err != nil {
+			return nil, fmt.Errorf("target: viewer token %d: %w", i+1, err)
+		}
+		if users[user] {
+			return nil, fmt.Errorf("target: viewer token %d: user %q has another one, each viewer must be a user of its own", i+1, user)
+		}
+		users[user] = true
+		tokens = append(tokens, viewerToken{text, user})
+	}
+	if len(tokens) == n {
+		return tokens, nil
 	}
 	if t.JWTKeyFile == "" {
-		return "", "", fmt.Errorf("target: viewer %d needs a token, and neither enough tokens nor a signing key are given", i+1)
+		return nil, fmt.Errorf("target: %d viewers need a token each, %d are given and no signing key for more", n, len(tokens))
 	}
-	key, err := os.ReadFile(t.JWTKeyFile)
+	key, err := signingKey(t.JWTKeyFile)
 	if err != nil {
-		return "", "", fmt.Errorf("target: signing key: %w", err)
+		return nil, err
 	}
-	id = fmt.Sprintf("load-%s-%d", run, i)
-	token, err = jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
-		"sub": id, "name": fmt.Sprintf("Viewer %d", i), "role": "viewer", "rooms": "*",
-		"exp": jwt.NewNumericDate(time.Now().Add(tokenLife)),
-	}).SignedString([]byte(strings.TrimSpace(string(key))))
+	for i := len(tokens); i < n; i++ {
+		user := fmt.Sprintf("load-%s-%d", run, i)
+		text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
+			"sub": user, "name": fmt.Sprintf("Viewer %d", i), "role": "viewer", "rooms": "*",
+			"exp": jwt.NewNumericDate(time.Now().Add(tokenLife)),
+		}).SignedString(key)
+		if err != nil {
+			return nil, fmt.Errorf("target: sign token: %w", err)
+		}
+		tokens = append(tokens, viewerToken{text, user})
+	}
+	return tokens, nil
+}
+
+// signingKey reads the secret as servers read it: without the line's end.
+func signingKey(file string) ([]byte, error) {
+	data, err := os.ReadFile(file)
 	if err != nil {
-		return "", "", fmt.Errorf("target: sign token: %w", err)
+		return nil, fmt.Errorf("target: signing key: %w", err)
 	}
-	return token, id, nil
+	if bytes.Contains(data, []byte("-----BEGIN")) {
+		return nil, fmt.Errorf("target: signing key %s holds a PEM key; tokens are made with an HMAC secret only, give tokens instead", file)
+	}
+	key := bytes.TrimRight(data, "\r\n")
+	if len(key) < minSecret {
+		return nil, fmt.Errorf("target: signing key %s has %d bytes, %d are the least", file, len(key), minSecret)
+	}
+	return key, nil
 }
 
 // subject reads the user of a token without checking its signature: the server does that.
 func subject(token string) (string, error) {
 	claims := jwt.RegisteredClaims{}
 	if _, _, err := jwt.NewParser().ParseUnverified(token, &claims); err != nil {
-		return "", fmt.Errorf("target: viewer token: %w", err)
+		return "", err
+	}
+	if claims.Subject == "" {
+		return "", errors.New("it names no user")
 	}
 	return claims.Subject, nil
 }

@@ -1,10 +1,14 @@
 package loadtest
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -16,16 +20,19 @@ import (
 	"livecart/proto"
 )
 
-// ErrCut says that the connection ended before the reply came: whether the command was carried out
-// is unknown, and asking again under the same request_id tells.
-var ErrCut = errors.New("the connection ended before the reply")
+// A command that ended with one of these may have been carried out or not: asking again under the
+// same request_id tells.
+var (
+	ErrCut     = errors.New("the connection ended before the reply")
+	ErrNoReply = errors.New("no reply came in time")
+)
 
 // Bounds of one connection.
 const (
-	dialTimeout  = 20 * time.Second
-	writeTimeout = 10 * time.Second
-	// Longest command that a gateway may take: it answers pending after ten seconds.
-	replyTimeout = 20 * time.Second
+	defaultJoinTimeout = 20 * time.Second
+	writeTimeout       = 10 * time.Second
+	// Longer than a gateway may take: it answers pending after ten seconds.
+	defaultReplyTimeout = 20 * time.Second
 )
 
 // ViewerConfig says who joins where.
@@ -40,6 +47,8 @@ type ViewerConfig struct {
 	OnEvent func(*proto.Event)
 	// History is continued, so that a viewer who comes back keeps one; nil begins a new one.
 	History *History
+	// JoinTimeout bounds everything up to the welcome, ReplyTimeout one command; 20 s each when 0.
+	JoinTimeout, ReplyTimeout time.Duration
 }
 
 // Viewer is one connection to a room. Safe for concurrent use.
@@ -55,17 +64,45 @@ type Viewer struct {
 
 	mu      sync.Mutex
 	waiting map[string]chan *proto.Reply
-	ended   error // set once reading has ended
+	ended   bool // reading has ended
+	leaving bool // Close or Cut was called
 
 	done chan struct{} // closed when the reading goroutine has returned
 }
 
 // Join connects and waits for the welcome. The reading goroutine it starts ends with Close or Cut,
-// or when the gateway closes the connection.
+// or when the gateway closes the connection. The end of ctx ends the joining, not the connection.
 func Join(ctx context.Context, cfg ViewerConfig) (*Viewer, error) {
+	cfg.JoinTimeout = cmp.Or(cfg.JoinTimeout, defaultJoinTimeout)
+	cfg.ReplyTimeout = cmp.Or(cfg.ReplyTimeout, defaultReplyTimeout)
 	begin := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	ctx, cancel := context.WithTimeout(ctx, cfg.JoinTimeout)
 	defer cancel()
+	conn, stop, err := dial(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("join %s: %w", cfg.URL, err)
+	}
+	v := &Viewer{cfg: cfg, conn: conn, history: cfg.History, waiting: map[string]chan *proto.Reply{}, done: make(chan struct{})}
+	if v.history == nil {
+		v.history = newHistory()
+		v.history.welcomeSeq = cfg.AfterSeq
+	}
+	err = v.awaitWelcome()
+	if !stop() { // ctx has ended, and its end closed the connection
+		err = ctx.Err()
+	}
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("join %s: no welcome: %w", cfg.URL, err)
+	}
+	v.joined = time.Since(begin)
+	go v.readAll() // ends with the connection; Close and Cut wait for it
+	return v, nil
+}
+
+// dial opens the WebSocket. Until stop is called, the end of ctx closes the connection: the
+// handshake itself would not notice it.
+func dial(ctx context.Context, cfg ViewerConfig) (conn *websocket.Conn, stop func() bool, err error) {
 	address := cfg.URL
 	if cfg.AfterSeq > 0 {
 		address += "?after_seq=" + strconv.FormatInt(cfg.AfterSeq, 10)
@@ -74,26 +111,48 @@ func Join(ctx context.Context, cfg ViewerConfig) (*Viewer, error) {
 	if cfg.Token != "" {
 		header.Set("Authorization", "Bearer "+cfg.Token)
 	}
+	stop = func() bool { return true }
 	dialer := websocket.Dialer{Subprotocols: []string{cfg.Format.String()}, ReadBufferSize: 4096, WriteBufferSize: 1024}
+	dialer.NetDialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err == nil {
+			stop = context.AfterFunc(ctx, func() { c.Close() })
+		}
+		return c, err
+	}
 	conn, resp, err := dialer.DialContext(ctx, address, header)
 	if err != nil {
-		return nil, joinError(cfg.URL, resp, err)
+		if !stop() {
+			err = ctx.Err()
+		}
+		return nil, nil, refusal(resp, err)
 	}
 	if conn.Subprotocol() != cfg.Format.String() {
+		stop()
 		conn.Close()
-		return nil, fmt.Errorf("join %s: the server speaks %q, not %s", cfg.URL, conn.Subprotocol(), cfg.Format)
+		return nil, nil, fmt.Errorf("the server speaks %q, not %s", conn.Subprotocol(), cfg.Format)
 	}
-	v := &Viewer{cfg: cfg, conn: conn, history: cfg.History, waiting: map[string]chan *proto.Reply{}, done: make(chan struct{})}
-	if v.history == nil {
-		v.history = newHistory()
+	return conn, stop, nil
+}
+
+// refusal adds to a failed handshake what the server said, in one line.
+func refusal(resp *http.Response, err error) error {
+	if resp == nil || !errors.Is(err, websocket.ErrBadHandshake) {
+		return err
 	}
-	deadline, _ := ctx.Deadline()
-	conn.SetReadDeadline(deadline)
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // what gorilla kept of it, which is all there is
+	var problem struct{ Reason, Detail string }
+	if json.Unmarshal(body, &problem) == nil && problem.Reason != "" {
+		return fmt.Errorf("%s: %s: %s", resp.Status, problem.Reason, problem.Detail)
+	}
+	return fmt.Errorf("%s: %.200q", resp.Status, bytes.TrimSpace(body))
+}
+
+func (v *Viewer) awaitWelcome() error {
 	for v.welcome == nil {
 		frame, err := v.read()
 		if err != nil {
-			conn.Close()
-			return nil, fmt.Errorf("join %s: no welcome: %w", cfg.URL, err)
+			return err
 		}
 		for _, ev := range frame.Events {
 			if w := ev.GetSessionWelcome(); w != nil {
@@ -102,19 +161,7 @@ func Join(ctx context.Context, cfg ViewerConfig) (*Viewer, error) {
 		}
 		v.take(frame)
 	}
-	conn.SetReadDeadline(time.Time{})
-	v.joined = time.Since(begin)
-	go v.readAll()
-	return v, nil
-}
-
-// joinError adds to a refused handshake what the server said.
-func joinError(address string, resp *http.Response, err error) error {
-	if resp == nil {
-		return fmt.Errorf("join %s: %w", address, err)
-	}
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
-	return fmt.Errorf("join %s: %s: %s", address, resp.Status, body)
+	return nil
 }
 
 func (v *Viewer) read() (*proto.ServerFrame, error) {
@@ -128,6 +175,7 @@ func (v *Viewer) read() (*proto.ServerFrame, error) {
 
 func (v *Viewer) readAll() {
 	defer close(v.done)
+	defer v.conn.Close() // also after a frame that nobody can read
 	for {
 		frame, err := v.read()
 		if err != nil {
@@ -139,7 +187,7 @@ func (v *Viewer) readAll() {
 }
 
 func (v *Viewer) take(frame *proto.ServerFrame) {
-	v.history.record(frame, time.Now())
+	v.history.record(frame)
 	if v.cfg.OnEvent != nil {
 		for _, ev := range frame.Events {
 			v.cfg.OnEvent(ev)
@@ -156,17 +204,14 @@ func (v *Viewer) take(frame *proto.ServerFrame) {
 	}
 }
 
-// end wakes everybody who waits for a reply.
+// end notes why the connection ended and wakes everybody who waits for a reply.
 func (v *Viewer) end(err error) {
-	var closed *websocket.CloseError
-	if errors.As(err, &closed) {
-		v.history.mu.Lock()
-		v.history.closeCode = closed.Code
-		v.history.mu.Unlock()
-	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.ended = err
+	v.ended = true
+	if !v.leaving {
+		v.history.lost(err)
+	}
 	for id, ch := range v.waiting {
 		close(ch)
 		delete(v.waiting, id)
@@ -183,14 +228,15 @@ func (v *Viewer) Done() <-chan struct{} { return v.done }
 func NewRequestID() string { return uuid.NewString() }
 
 // Do sends one command and waits for its reply. A command without request_id is given one. The
-// error is nil for a refusal, which is in the reply; ErrCut leaves the outcome open.
+// error is nil for a refusal, which is in the reply; ErrCut and ErrNoReply leave the outcome open.
+// Of one request_id only one may be on its way at a time.
 func (v *Viewer) Do(ctx context.Context, cmd *proto.Command) (*proto.Reply, error) {
 	if cmd.RequestId == "" {
 		cmd.RequestId = NewRequestID()
 	}
 	ch := make(chan *proto.Reply, 1)
 	v.mu.Lock()
-	if v.ended != nil {
+	if v.ended {
 		v.mu.Unlock()
 		return nil, ErrCut
 	}
@@ -200,7 +246,7 @@ func (v *Viewer) Do(ctx context.Context, cmd *proto.Command) (*proto.Reply, erro
 		v.forget(cmd.RequestId)
 		return nil, err
 	}
-	timer := time.NewTimer(replyTimeout)
+	timer := time.NewTimer(v.cfg.ReplyTimeout)
 	defer timer.Stop()
 	select {
 	case r, ok := <-ch:
@@ -213,7 +259,7 @@ func (v *Viewer) Do(ctx context.Context, cmd *proto.Command) (*proto.Reply, erro
 		return nil, ctx.Err()
 	case <-timer.C:
 		v.forget(cmd.RequestId)
-		return nil, fmt.Errorf("%s: no reply in %v", cmd.Kind(), replyTimeout)
+		return nil, fmt.Errorf("%s: %w (%v)", cmd.Kind(), ErrNoReply, v.cfg.ReplyTimeout)
 	}
 }
 
@@ -242,8 +288,9 @@ func (v *Viewer) Send(cmd *proto.Command) error {
 	return nil
 }
 
-// Close says goodbye, ends the connection and waits for the reading goroutine.
+// Close says goodbye, ends the connection and waits for the reading goroutine, a second at most.
 func (v *Viewer) Close() {
+	v.leave()
 	goodbye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
 	v.conn.WriteControl(websocket.CloseMessage, goodbye, time.Now().Add(time.Second))
 	v.Cut()
@@ -251,6 +298,14 @@ func (v *Viewer) Close() {
 
 // Cut ends the connection as a lost network would, without a word, and waits for the reading goroutine.
 func (v *Viewer) Cut() {
+	v.leave()
 	v.conn.Close()
 	<-v.done
+}
+
+// leave makes the end that follows one of our own.
+func (v *Viewer) leave() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.leaving = true
 }

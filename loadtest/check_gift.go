@@ -1,0 +1,72 @@
+package loadtest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"livecart/proto"
+)
+
+// checkTips holds that each acknowledged tip has an id of its own and that no watcher was told of
+// one twice or of none.
+func (r *smokeRun) checkTips() Check {
+	var bad []string
+	ids := map[string]string{}
+	for _, t := range r.tips {
+		if len(t.tipIDs) != 1 {
+			bad = append(bad, fmt.Sprintf("gift %s is tips %v", t.key, t.tipIDs))
+		}
+		for _, id := range t.tipIDs {
+			if other := ids[id]; other != "" {
+				bad = append(bad, fmt.Sprintf("tip %s answers gifts %s and %s", id, other, t.key))
+			}
+			ids[id] = t.key
+		}
+	}
+	staying := r.staying()
+	if len(ids) == 0 || len(staying) == 0 {
+		bad = append(bad, fmt.Sprintf("nothing to compare: %d tips, %d viewers who stayed", len(ids), len(staying)))
+	}
+	for _, p := range staying {
+		p.history.mu.Lock()
+		for id := range ids {
+			if n := p.history.tips[id]; n != 1 {
+				bad = append(bad, fmt.Sprintf("%s was told of tip %s %d times", p.id, id, n))
+			}
+		}
+		for id := range p.history.tips {
+			if ids[id] == "" {
+				bad = append(bad, fmt.Sprintf("%s was told of tip %s that nobody of the crowd sent", p.id, id))
+			}
+		}
+		p.history.mu.Unlock()
+	}
+	return verdict("tips_told_once", bad, "%d tips × %d viewers", len(ids), len(staying))
+}
+
+// defaultBalanceNews is how long the news of a balance may take.
+const defaultBalanceNews = 5 * time.Second
+
+// checkBalances holds that what a gifter has left is what came in less what was sent.
+func (r *smokeRun) checkBalances(ctx context.Context) Check {
+	spent := map[*person]int64{}
+	for _, t := range r.tips {
+		spent[t.sender] += t.beans
+	}
+	var bad []string
+	for _, p := range r.gifters {
+		reply, err := p.ask(ctx, &proto.Command{Command: &proto.Command_WalletGet{WalletGet: &proto.WalletGet{}}})
+		if err != nil {
+			bad = append(bad, err.Error())
+			continue
+		}
+		if got, want := reply.GetOk().GetWalletBalance().GetBalance(), beansEach-spent[p]; got != want {
+			bad = append(bad, fmt.Sprintf("%s has %d beans, %d came in and %d were sent", p.id, got, beansEach, spent[p]))
+		}
+		if !until(ctx, r.balanceNews, func() bool { return p.history.beans() == beansEach-spent[p] }) {
+			bad = append(bad, fmt.Sprintf("%s was last told of %d beans, not %d", p.id, p.history.beans(), beansEach-spent[p]))
+		}
+	}
+	return verdict("balances_add_up", bad, "%d wallets", len(r.gifters))
+}

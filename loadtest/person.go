@@ -1,0 +1,151 @@
+package loadtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"livecart/proto"
+)
+
+// again says which refusals are no outcome: the same request_id is asked again later.
+var again = map[proto.Reason]bool{
+	proto.ReasonTryAgain: true, proto.ReasonBusy: true, proto.ReasonPending: true, proto.ReasonRateLimited: true,
+	proto.ReasonSalePaused: true, proto.ReasonNotStarted: true, proto.ReasonInternal: true,
+}
+
+// Bounds of asking again.
+const (
+	defaultPatience = 45 * time.Second
+	defaultAskPause = 200 * time.Millisecond
+)
+
+// person is a user who acts: over one connection at a time, coming back when it is lost. Safe for
+// concurrent use once joined.
+type person struct {
+	target  Target
+	id      string
+	token   string
+	format  proto.Format
+	history *History
+	times   *latencies
+	// How long an outcome may take and about how long to wait before asking again.
+	patience, askPause time.Duration
+
+	// Held while a lost connection is replaced, so that those who ask meanwhile wait for the new one.
+	mu     sync.Mutex
+	viewer *Viewer
+	// Number of the gateway whose turn it is.
+	turn int
+	// Connections that were replaced because they were lost or cut on purpose.
+	reconnects int
+}
+
+func newPerson(t Target, id, token string, format proto.Format, times *latencies) *person {
+	return &person{
+		target: t, id: id, token: token, format: format, history: newHistory(), times: times,
+		patience: defaultPatience, askPause: defaultAskPause,
+	}
+}
+
+// join connects the person for the first time.
+func (p *person) join(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.connect(ctx)
+}
+
+func (p *person) connect(ctx context.Context) error {
+	v, err := Join(ctx, ViewerConfig{URL: p.target.socketURL(p.turn), Token: p.token, Format: p.format, History: p.history})
+	if err != nil {
+		return err
+	}
+	p.times.record("join", v.joined)
+	p.viewer = v
+	return nil
+}
+
+// current returns the connection, or nil before the first one.
+func (p *person) current() *Viewer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.viewer
+}
+
+// rejoin replaces the connection old on the next gateway, unless somebody else did so already.
+func (p *person) rejoin(ctx context.Context, old *Viewer) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.viewer != old {
+		return nil
+	}
+	old.Cut()
+	p.turn++
+	if err := p.connect(ctx); err != nil {
+		return err
+	}
+	p.reconnects++
+	return nil
+}
+
+// refresh comes back on the next gateway for a new welcome.
+func (p *person) refresh(ctx context.Context) error { return p.rejoin(ctx, p.current()) }
+
+// leave ends the connection.
+func (p *person) leave() {
+	if v := p.current(); v != nil {
+		v.Close()
+	}
+}
+
+// stayed reports whether the first connection still stands.
+func (p *person) stayed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.reconnects == 0 && len(p.history.lostBy()) == 0
+}
+
+// ask sends cmd until it has an outcome, always under the same request_id, and returns that
+// outcome. It comes back on another gateway when the connection is lost. Without an outcome within
+// the person's patience it says what stood in the way last.
+func (p *person) ask(ctx context.Context, cmd *proto.Command) (*proto.Reply, error) {
+	if cmd.RequestId == "" {
+		cmd.RequestId = NewRequestID()
+	}
+	begin := time.Now()
+	for asked := 1; ; asked++ {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		v := p.current()
+		reply, err := v.Do(ctx, cmd)
+		wait := p.askPause
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err == nil:
+			e := reply.GetError()
+			if e == nil || !again[proto.Reason(e.Reason)] {
+				p.times.record("reply."+cmd.Kind(), time.Since(begin))
+				return reply, nil
+			}
+			err = fmt.Errorf("the reply is %s", e.Reason)
+			wait = max(wait, time.Duration(e.RetryAfterMs)*time.Millisecond)
+		case errors.Is(err, ErrCut), errors.Is(err, ErrNoReply):
+			if missing := p.rejoin(ctx, v); missing != nil {
+				err = missing
+			} else if asked == 1 {
+				wait = 0 // one lost connection is no reason to wait, the next one is
+			}
+		default:
+			return nil, err
+		}
+		left := p.patience - time.Since(begin)
+		if left <= 0 {
+			return nil, fmt.Errorf("%s has no outcome after %v: %w", cmd.Kind(), p.patience, err)
+		}
+		pause(ctx, min(jitter(wait), left))
+	}
+}
