@@ -70,7 +70,7 @@ func startDevIn(t *testing.T, data string, flags ...string) *devProcess {
 	})
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if data, err := os.ReadFile(ready); err == nil {
-			p.info = new(readyInfo)
+			p.info = &readyInfo{file: ready}
 			if err := json.Unmarshal(data, p.info); err != nil {
 				t.Fatal(err)
 			}
