@@ -64,6 +64,7 @@ type audience struct {
 
 	seq        sequence
 	behind     bool // Postgres has numbered events that are not here
+	stale      bool // the snapshot lacks what no event will bring
 	healAfter  time.Time
 	tips       tipSet
 	batch      batch
@@ -131,9 +132,13 @@ func (a *audience) run(ctx context.Context) {
 		if todo.heal {
 			if err := a.heal(ctx); err != nil && ctx.Err() == nil {
 				a.hub.cfg.Log.Warn("missed room events stay missing for now", "err", err)
-				a.mu.Lock()
-				a.behind, a.healAfter = true, time.Now().Add(retryHeal)
-				a.mu.Unlock()
+				a.putOff()
+			}
+		}
+		if todo.reload {
+			if err := a.reload(ctx); err != nil && ctx.Err() == nil {
+				a.hub.cfg.Log.Warn("a room's snapshot stays old for now", "err", err)
+				a.putOff()
 			}
 		}
 		if todo.publish != nil {
@@ -170,6 +175,51 @@ func (a *audience) load(ctx context.Context) error {
 	return nil
 }
 
+// reload reads the room anew for the sake of what no event brings: what NATS lost, and entries that
+// moved up on the shelf. The connections are not told; who joins from now on sees it.
+func (a *audience) reload(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
+	a.mu.Lock()
+	a.snap.stock = make(map[string]*proto.FlashStock) // from here on, what comes while it is read
+	a.mu.Unlock()
+	w, _, err := a.read(ctx)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if w.Seq != a.snap.w.Seq {
+		a.stale, a.healAfter = true, time.Now().Add(retryHeal) // something happened meanwhile
+		return nil
+	}
+	came := a.snap.stock
+	a.snap = newSnapshot(w)
+	for _, stock := range came {
+		a.snap.applyStock(stock)
+	}
+	a.welcome = [proto.Formats]*message{}
+	return nil
+}
+
+// putOff has what failed tried again a little later.
+func (a *audience) putOff() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.behind, a.stale, a.healAfter = true, true, time.Now().Add(retryHeal)
+	a.nudge()
+}
+
+// relinked tells that NATS may have lost anything.
+func (a *audience) relinked() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.snap != nil {
+		a.behind, a.stale = true, true
+		a.nudge()
+	}
+}
+
 func (a *audience) read(ctx context.Context) (w *proto.SessionWelcome, tail []*proto.Event, err error) {
 	err = store.InSnapshot(ctx, a.hub.cfg.Pool, func(tx pgx.Tx) error {
 		w = new(proto.SessionWelcome)
@@ -193,6 +243,7 @@ func (a *audience) read(ctx context.Context) (w *proto.SessionWelcome, tail []*p
 // todo is what run does outside the lock, and when it looks again.
 type todo struct {
 	heal    bool
+	reload  bool
 	publish *proto.Event
 	next    time.Time
 }
@@ -209,7 +260,7 @@ func (a *audience) turn(now time.Time) (t todo) {
 	}
 	defer func() { a.alarm = t.next }()
 	if len(a.conns) == 0 {
-		soonest(later(a.emptySince.Add(a.linger()), now.Add(lookAgain)))
+		soonest(latest(a.emptySince.Add(a.linger()), now.Add(lookAgain)))
 	}
 	if a.snap == nil {
 		return t
@@ -219,11 +270,12 @@ func (a *audience) turn(now time.Time) (t todo) {
 	} else if waiting {
 		soonest(due)
 	}
-	if a.behind {
+	if a.behind || a.stale {
 		if now.Before(a.healAfter) {
 			soonest(a.healAfter)
 		} else {
-			a.behind, t.heal = false, true
+			t.heal, t.reload = a.behind, a.stale
+			a.behind, a.stale = false, false
 			soonest(now.Add(MaxEarly))
 		}
 	}
@@ -285,7 +337,7 @@ func (a *audience) linger() time.Duration {
 	return a.hub.cfg.Linger
 }
 
-func later(a, b time.Time) time.Time {
+func latest(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
 	}
@@ -316,6 +368,10 @@ func (a *audience) flush(now time.Time) {
 		}
 		if room := ev.GetRoomState().GetRoom(); room != nil {
 			a.hub.cfg.Rooms.Observe(room)
+		}
+		if w := a.snap.w; ev.GetProductUpdated() != nil && len(w.Shelf) < min(int(w.ShelfTotal), MaxWelcomeShelf) {
+			a.stale = true
+			a.nudge()
 		}
 	}
 	a.welcome = [proto.Formats]*message{}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,15 +54,15 @@ func TestResumeSendsWhatWasMissedOrTheWholeSnapshot(t *testing.T) {
 		}
 		t.Run(tc.name+" by after_seq", func(t *testing.T) {
 			c := g.dial(t, dial{query: fmt.Sprint("after_seq=", tc.after)})
-			check(t, c, c.welcome(), c.frames[0])
+			check(t, c, c.welcome(), c.received()[0])
 		})
 		t.Run(tc.name+" by session_resume", func(t *testing.T) {
 			c := g.dial(t, dial{})
 			c.welcome()
 			c.send(&proto.Command{RequestId: "r", Command: &proto.Command_SessionResume{SessionResume: &proto.SessionResume{AfterSeq: tc.after}}})
 			welcome := c.reply("r").GetOk().GetSessionWelcome()
-			at := slices.IndexFunc(c.frames, func(f *proto.ServerFrame) bool { return len(f.Replies) > 0 })
-			check(t, c, welcome, c.frames[at])
+			at := slices.IndexFunc(c.received(), func(f *proto.ServerFrame) bool { return len(f.Replies) > 0 })
+			check(t, c, welcome, c.received()[at])
 		})
 	}
 }
@@ -158,10 +159,11 @@ func TestManyJoinsReadTheRoomOnce(t *testing.T) {
 
 func TestRoomThatCannotBeReadIsTriedAgainLater(t *testing.T) {
 	w := newWorld(t)
-	fail := true
+	fail := atomic.Bool{}
+	fail.Store(true)
 	g := w.gateway(func(cfg *GatewayConfig) {
 		cfg.Snapshots = append(cfg.Snapshots, func(context.Context, pgx.Tx, string, *proto.SessionWelcome) error {
-			if fail {
+			if fail.Load() {
 				return io.ErrUnexpectedEOF
 			}
 			return nil
@@ -170,9 +172,7 @@ func TestRoomThatCannotBeReadIsTriedAgainLater(t *testing.T) {
 	if _, err := g.Welcome(t.Context(), "demo"); err == nil {
 		t.Fatal("no error")
 	}
-	g.hub.mu.Lock() // between two reads of the room's own goroutine
-	fail = false
-	g.hub.mu.Unlock()
+	fail.Store(false)
 	eventually(t, "the room opens", func() bool {
 		_, err := g.Welcome(t.Context(), "demo")
 		return err == nil
@@ -310,7 +310,7 @@ func TestBusyRoomIsFlushedByItsTickAndAnIdleOneAtOnce(t *testing.T) {
 	}
 	c.event("chat_message", func(ev *proto.Event) bool { return ev.GetChatMessage().Text == "9" })
 	frames := 0
-	for _, f := range c.frames {
+	for _, f := range c.received() {
 		if len(texts(f.Events)) > 0 {
 			frames++
 		}

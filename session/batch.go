@@ -89,7 +89,7 @@ func merging(ev *proto.Event) (mergeKey, func(old, ev *proto.Event) *proto.Event
 		}
 		return mergeKey{kind: "gift", user: e.GiftSent.GetUser().GetId(), gift: e.GiftSent.GiftId, object: e.GiftSent.ComboId}, mergeGift
 	case *proto.Event_RoomStats:
-		return mergeKey{kind: "stats"}, latest
+		return mergeKey{kind: "stats"}, replace
 	case *proto.Event_LikeTotal:
 		return mergeKey{kind: "likes"}, mergeLikes
 	case *proto.Event_MemberJoin:
@@ -100,7 +100,7 @@ func merging(ev *proto.Event) (mergeKey, func(old, ev *proto.Event) *proto.Event
 	return mergeKey{}, nil
 }
 
-func latest(_, ev *proto.Event) *proto.Event { return ev }
+func replace(_, ev *proto.Event) *proto.Event { return ev }
 
 func mergeStock(old, ev *proto.Event) *proto.Event {
 	if newerStock(ev.GetFlashStock(), old.GetFlashStock()) {

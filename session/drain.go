@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -22,8 +23,9 @@ const drainStep = 20 * time.Millisecond
 
 // drain moves the viewers to other gateways: each is told at once when to reconnect, at a moment of
 // its own in the first half of DrainTimeout, and closed with 1012 a little after that. Commands that
-// run are answered before. At the end what is left is closed whatever it does.
-func (g *Gateway) drain() {
+// run are answered before. At the end what is left is closed whatever it does; the error is for a
+// command that goes on although its context has ended.
+func (g *Gateway) drain() error {
 	g.setPhase(draining)
 	begun := time.Now()
 	whole := g.cfg.DrainTimeout
@@ -52,13 +54,19 @@ func (g *Gateway) drain() {
 	for c := range leaves {
 		c.shut(CloseRestart, restartText)
 	}
-	waitUntil(later(begun.Add(whole), time.Now().Add(leastGoodbye)), gone)
+	waitUntil(latest(begun.Add(whole), time.Now().Add(leastGoodbye)), gone)
 	for c := range leaves {
 		c.ws.Close()
 	}
 	<-gone
 	g.stopWork()
-	<-idle
+	waitUntil(time.Now().Add(leastGoodbye), idle)
+	select {
+	case <-idle:
+		return nil
+	default:
+		return errors.New("some commands did not end when told to")
+	}
 }
 
 // dismissInTurn closes each connection when its time has come, until all are gone or it is late.

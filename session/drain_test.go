@@ -16,16 +16,17 @@ func TestDrainMovesViewersAndAnswersRunningCommands(t *testing.T) {
 	begun, release := make(chan struct{}), make(chan struct{})
 	g := w.gateway(func(cfg *GatewayConfig) {
 		cfg.DrainTimeout = 4 * time.Second
-		cfg.Routes["flash_buy"] = Route{Handle: func(context.Context, Call) (*proto.Ok, error) {
+		cfg.Routes["flash_buy"] = Route{Handle: func(ctx context.Context, _ Call) (*proto.Ok, error) {
 			close(begun)
-			<-release
-			return nil, nil
+			return nil, wait(ctx, release)
 		}}
 	})
 	buyer := g.dial(t, dial{token: w.token("vera", "viewer", 0)})
 	var others []*client
 	for range 10 {
-		others = append(others, g.dial(t, dial{}))
+		c := g.dial(t, dial{})
+		c.welcome()
+		others = append(others, c)
 	}
 	buyer.send(&proto.Command{RequestId: "buy", Command: &proto.Command_FlashBuy{FlashBuy: new(proto.FlashBuy)}})
 	<-begun

@@ -166,10 +166,13 @@ func (g *Gateway) Run(ctx context.Context) error {
 	parts.Go(func() { g.sweep(inner) })
 	g.setPhase(running)
 	<-ctx.Done()
-	g.drain()
+	drained := g.drain()
 	stop()
 	parts.Wait()
-	return private.Close()
+	if err := errors.Join(drained, private.Close()); err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	return nil
 }
 
 func (g *Gateway) setPhase(p phase) {
@@ -278,6 +281,8 @@ func (g *Gateway) accept(w http.ResponseWriter, r *http.Request) error {
 	}
 	c := newConn(g, room, v, format, ws, time.Now())
 	if served = g.add(c); !served {
+		goodbye := websocket.FormatCloseMessage(CloseRestart, restartText)
+		_ = ws.WriteControl(websocket.CloseMessage, goodbye, time.Now().Add(leastGoodbye))
 		ws.Close()
 		return nil
 	}

@@ -23,7 +23,7 @@ func TestWelcomeComesFirstInBothFormats(t *testing.T) {
 		t.Run(f.String(), func(t *testing.T) {
 			c := g.dial(t, dial{format: f, token: w.token("vera", "viewer", 0)})
 			c.until("a frame", func(frames []*proto.ServerFrame) bool { return len(frames) > 0 })
-			first := c.frames[0].Events[0]
+			first := c.received()[0].Events[0]
 			welcome := first.GetSessionWelcome()
 			if welcome == nil {
 				t.Fatalf("first event is %v", first)
@@ -215,7 +215,7 @@ func TestOrderedCommandsKeepTheirOrderAndOthersDoNotWait(t *testing.T) {
 	g := w.gateway(func(cfg *GatewayConfig) {
 		cfg.Routes["chat_send"] = Route{Ordered: true, Handle: func(ctx context.Context, c Call) (*proto.Ok, error) {
 			if c.RequestID == "1" {
-				<-first
+				return nil, wait(ctx, first)
 			}
 			return nil, nil
 		}}
@@ -224,7 +224,7 @@ func TestOrderedCommandsKeepTheirOrderAndOthersDoNotWait(t *testing.T) {
 	c := g.dial(t, dial{token: w.token("vera", "viewer", 0)})
 	c.send(chatSend("1", "a"), chatSend("2", "b"), &proto.Command{RequestId: "w", Command: &proto.Command_WalletGet{WalletGet: new(proto.WalletGet)}})
 	c.reply("w")
-	for _, f := range c.frames {
+	for _, f := range c.received() {
 		for _, r := range f.Replies {
 			if r.RequestId != "w" {
 				t.Errorf("reply %s came while the first was running", r.RequestId)
@@ -234,9 +234,7 @@ func TestOrderedCommandsKeepTheirOrderAndOthersDoNotWait(t *testing.T) {
 	close(first)
 	c.reply("2")
 	var order []string
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, f := range c.frames {
+	for _, f := range c.received() {
 		for _, r := range f.Replies {
 			order = append(order, r.RequestId)
 		}
@@ -296,9 +294,7 @@ func TestPrivateEventsReachTheUserOnEveryGatewayAndNobodyElse(t *testing.T) {
 	balances := func(c *client, last int64) string {
 		c.event("wallet_balance", func(ev *proto.Event) bool { return ev.GetWalletBalance().Balance == last })
 		var got []int64
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for _, f := range c.frames {
+		for _, f := range c.received() {
 			for _, ev := range f.Events {
 				if b := ev.GetWalletBalance(); b != nil {
 					got = append(got, b.Balance)

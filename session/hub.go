@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -72,7 +73,8 @@ func (h *hub) watch(ctx context.Context) {
 			if connected = h.cfg.Bus.Connected(); was || !connected {
 				continue
 			}
-			h.onRelink()
+			h.relinked()
+			continue
 		case <-heads.C:
 		}
 		err := h.compareHeads(ctx)
@@ -83,17 +85,24 @@ func (h *hub) watch(ctx context.Context) {
 	}
 }
 
+// relinked has everything read anew that NATS may have lost.
+func (h *hub) relinked() {
+	h.mu.Lock()
+	rooms := slices.Collect(maps.Values(h.rooms))
+	h.mu.Unlock()
+	for _, a := range rooms {
+		a.relinked()
+	}
+	h.onRelink()
+}
+
 func (h *hub) compareHeads(ctx context.Context) error {
 	h.mu.Lock()
-	ids := make([]string, 0, len(h.rooms))
-	for id := range h.rooms {
-		ids = append(ids, id)
-	}
+	ids := slices.Collect(maps.Keys(h.rooms))
 	h.mu.Unlock()
 	if len(ids) == 0 {
 		return nil
 	}
-	slices.Sort(ids)
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	heads, err := store.Heads(ctx, h.cfg.Pool, ids)

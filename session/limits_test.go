@@ -151,7 +151,7 @@ func TestSeventeenthRunningCommandIsBusy(t *testing.T) {
 	w := newWorld(t)
 	release := make(chan struct{})
 	g := w.gateway(func(cfg *GatewayConfig) {
-		hold := func(context.Context, Call) (*proto.Ok, error) { <-release; return nil, nil }
+		hold := func(ctx context.Context, _ Call) (*proto.Ok, error) { return nil, wait(ctx, release) }
 		cfg.Routes["wallet_get"] = Route{Handle: hold}
 		cfg.Routes["chat_send"] = Route{Handle: hold, Ordered: true}
 	})

@@ -1,12 +1,13 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics of one gateway; never a room or a user as a label.
+// metrics of the gateways; never a room or a user as a label.
 type metrics struct {
 	connections prometheus.Gauge
 	sampled     prometheus.Counter
@@ -17,6 +18,7 @@ type metrics struct {
 	refused     *prometheus.CounterVec
 }
 
+// newMetrics registers the metrics. Gateways of one process and registerer share them.
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	dropped := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "livecart_ws_dropped_total",
@@ -24,10 +26,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	}, []string{"class"})
 	m := &metrics{
 		connections: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "livecart_ws_connections", Help: "WebSocket connections of this gateway.",
+			Name: "livecart_ws_connections", Help: "WebSocket connections.",
 		}),
-		sampled: dropped.WithLabelValues("sampled"),
-		skipped: dropped.WithLabelValues("skipped"),
 		slowClosed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "livecart_ws_slow_closed_total", Help: "Connections closed with 4008.",
 		}),
@@ -43,13 +43,29 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "livecart_ws_refused_total", Help: "Handshakes refused, by reason.",
 		}, []string{"reason"}),
 	}
-	if r == nil {
-		return m, nil
+	err := errors.Join(
+		register(r, &dropped), register(r, &m.connections), register(r, &m.slowClosed),
+		register(r, &m.fanout), register(r, &m.commands), register(r, &m.refused),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("gateway metrics: %w", err)
 	}
-	for _, c := range []prometheus.Collector{m.connections, dropped, m.slowClosed, m.fanout, m.commands, m.refused} {
-		if err := r.Register(c); err != nil {
-			return nil, fmt.Errorf("register gateway metrics: %w", err)
+	m.sampled, m.skipped = dropped.WithLabelValues("sampled"), dropped.WithLabelValues("skipped")
+	return m, nil
+}
+
+// register registers c, or puts the one that was registered before in its place.
+func register[C prometheus.Collector](r prometheus.Registerer, c *C) error {
+	if r == nil {
+		return nil
+	}
+	err := r.Register(*c)
+	var known prometheus.AlreadyRegisteredError
+	if errors.As(err, &known) {
+		if existing, ok := known.ExistingCollector.(C); ok {
+			*c = existing
+			return nil
 		}
 	}
-	return m, nil
+	return err
 }

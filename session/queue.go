@@ -9,6 +9,9 @@ import (
 // mergeBytes bounds how far replies and private events are merged into one frame.
 const mergeBytes = 8 << 10
 
+// keepItems is how much room an empty queue keeps, for the next flush.
+const keepItems = 16
+
 // queue is what a connection has still to send, bounded in bytes. Comments are taken while it is
 // less than a quarter full, and given up again when something that may not be dropped needs the
 // room; when that does not suffice the queue is over.
@@ -21,7 +24,8 @@ type queue struct {
 	wake chan struct{}
 
 	mu    sync.Mutex
-	items []item
+	items []item // from head on; the ones before are taken
+	head  int
 	bytes int
 	// Size of what the writer took and has not finished.
 	inFlight int
@@ -106,7 +110,7 @@ func (q *queue) pushOwn(frame *proto.ServerFrame) (lost int, ok bool) {
 	if q.format == proto.JSON {
 		size *= 2 // near enough for a bound
 	}
-	if n := len(q.items); n > 0 && q.items[n-1].own != nil && q.items[n-1].size+size <= mergeBytes && q.bytes+size <= q.limit {
+	if n := len(q.items); n > q.head && q.items[n-1].own != nil && q.items[n-1].size+size <= mergeBytes && q.bytes+size <= q.limit {
 		last := &q.items[n-1]
 		last.own.Events = append(last.own.Events, frame.Events...)
 		last.own.Replies = append(last.own.Replies, frame.Replies...)
@@ -130,6 +134,11 @@ func (q *queue) admit(it item) (lost int, ok bool) {
 			return lost, false
 		}
 	}
+	if q.head > 0 && len(q.items) == cap(q.items) {
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
 	q.items = append(q.items, it)
 	q.bytes += it.size
 	return lost, true
@@ -138,7 +147,7 @@ func (q *queue) admit(it item) (lost int, ok bool) {
 // shed gives up the comments that wait and returns how many those were.
 func (q *queue) shed() (lost int) {
 	kept := q.items[:0]
-	for _, it := range q.items {
+	for _, it := range q.items[q.head:] {
 		if it.room == nil || it.room.chats == 0 {
 			kept = append(kept, it)
 			continue
@@ -152,7 +161,7 @@ func (q *queue) shed() (lost int) {
 		}
 	}
 	clear(q.items[len(kept):])
-	q.items = kept
+	q.items, q.head = kept, 0
 	return lost
 }
 
@@ -180,7 +189,7 @@ func (q *queue) finish(e ending) bool {
 	}
 	q.end = &e
 	if !e.flush {
-		q.items, q.bytes, q.skipped, q.sampled = nil, 0, 0, 0
+		q.items, q.head, q.bytes, q.skipped, q.sampled = nil, 0, 0, 0, 0
 	}
 	q.signal()
 	return true
@@ -214,12 +223,15 @@ func (q *queue) next() work {
 		told := &proto.ServerFrame{Skipped: q.skipped, Sampled: q.sampled}
 		q.skipped, q.sampled = 0, 0
 		return work{own: told}
-	case len(q.items) > 0:
-		it := q.items[0]
-		q.items[0] = item{}
-		q.items = q.items[1:]
-		if len(q.items) == 0 {
-			q.items = nil
+	case len(q.items) > q.head:
+		it := q.items[q.head]
+		q.items[q.head] = item{}
+		q.head++
+		if q.head == len(q.items) {
+			q.items, q.head = q.items[:0], 0
+			if cap(q.items) > keepItems {
+				q.items = nil
+			}
 		}
 		q.bytes -= it.size
 		q.inFlight = it.size

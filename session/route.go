@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"livecart/proto"
@@ -170,6 +171,7 @@ func (c *Conn) answer(kind, requestID string, ok *proto.Ok, err error) {
 			err = ErrTryAgain
 		}
 		e := proto.Wire(err)
+		e.Message = strings.ToValidUTF8(e.Message, "\uFFFD") // it may quote the client
 		result = e.Reason
 		reply.Result = &proto.Reply_Error{Error: e}
 	} else {

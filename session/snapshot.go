@@ -161,7 +161,7 @@ func saleIndex(w *proto.SessionWelcome, saleID string) int {
 
 // updateProduct changes the product on show and its place on the shelf. What stood beyond the
 // first entries is not known here: a shelf that lost an entry stays one short until the room is
-// read again.
+// read again, see audience.reload.
 func updateProduct(w *proto.SessionWelcome, u *proto.ProductUpdated) {
 	product := u.GetProduct()
 	if product == nil {

@@ -29,7 +29,7 @@ import (
 )
 
 // patience bounds every wait of these tests.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // world is one installation: real servers, a key, and any number of gateways.
 type world struct {
@@ -186,6 +186,16 @@ func chatRoute(b *bus.Bus) func(context.Context, Call) (*proto.Ok, error) {
 	}
 }
 
+// wait has a command wait for a test.
+func wait(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(p []byte) (int, error) {
@@ -288,6 +298,13 @@ func (g *gate) dial(t testing.TB, d dial) *client {
 func (c *client) close() {
 	c.ws.Close()
 	<-c.done
+}
+
+// received are the frames so far.
+func (c *client) received() []*proto.ServerFrame {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.frames
 }
 
 // listen starts a deaf client's reading.
