@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -33,6 +34,9 @@ const (
 	retryAfter = time.Second
 	// maxBuyerID is the longest user id in bytes.
 	maxBuyerID = 128
+	// maxBuyerText is the longest name, source or guide in characters, so that a batch of orders fits
+	// into one message.
+	maxBuyerText = 200
 )
 
 // admission is the gateway's part in flash sales: it gathers attempts, has Redis filter them, and
@@ -44,8 +48,12 @@ type admission struct {
 	stock    *stockNews
 	resyncer *resyncer
 	paces    *paces
+	// How long a buyer waits for an outcome.
+	patience time.Duration
 	// Closed when run ends: work in flight is given up, its keys can be asked for elsewhere.
 	stop chan struct{}
+	// When the last warning was logged, Unix nanoseconds.
+	warnedAt atomic.Int64
 
 	mu      sync.Mutex
 	stopped bool
@@ -82,7 +90,7 @@ func newAdmission(cfg Config) (*admission, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &admission{cfg: cfg, results: results, breaker: newBreaker(), paces: newPaces(), stop: make(chan struct{}),
+	a := &admission{cfg: cfg, results: results, breaker: newBreaker(), paces: newPaces(), patience: pendingAfter, stop: make(chan struct{}),
 		lanes: map[place]*lane{}, sales: map[string]time.Time{}}
 	a.stock = newStockNews(cfg, a.breaker.open)
 	a.resyncer = newResyncer(cfg, a.stock)
@@ -92,7 +100,8 @@ func newAdmission(cfg Config) (*admission, error) {
 // Buy asks for pieces of a flash sale and returns the order once it is committed. Sending the same
 // again under the same requestID returns the recorded outcome, for 24 h: the order as it is then,
 // or ErrSoldOut, ErrLimitPerBuyer, ErrSaleEnded, ErrAttemptExpired again; other content is
-// ErrKeyConflict. (A sold_out or limit_per_buyer that Redis gave is lost with Redis.)
+// ErrKeyConflict. A sold_out or limit_per_buyer that Redis gave is known in that sale alone and lost
+// with Redis; what the ledger decided stays.
 //
 // Not recorded: ErrNotStarted, ErrSaleNotFound, ErrOwnSale, ErrInvalidQuantity (1 to 99 pieces),
 // ErrRateLimited (5 a second and user), ErrBusy, ErrTryAgain, and ErrPending after 10 s: the outcome
@@ -124,7 +133,7 @@ func (a *admission) buy(ctx context.Context, roomID string, by Buyer, requestID 
 	if err := a.enter(b); err != nil {
 		return nil, err
 	}
-	patience := time.NewTimer(pendingAfter)
+	patience := time.NewTimer(a.patience)
 	defer patience.Stop()
 	select {
 	case got := <-b.done:
@@ -145,7 +154,7 @@ func checkBuy(by Buyer, requestID string, cmd *proto.FlashBuy) error {
 	if err := checkKey(requestID); err != nil {
 		return err
 	}
-	if err := errors.Join(checkText("name", by.User.Name, 0, 1000), checkText("source", by.Source, 0, 1000), checkText("guide", by.Guide, 0, 1000)); err != nil {
+	if err := errors.Join(checkText("name", by.User.Name, 0, maxBuyerText), checkText("source", by.Source, 0, maxBuyerText), checkText("guide", by.Guide, 0, maxBuyerText)); err != nil {
 		return err
 	}
 	id := by.User.Id
@@ -217,7 +226,7 @@ func (a *admission) reserve(at place, batch []*bid) {
 		refusal := error(ErrSaleNotFound)
 		if !errors.Is(err, ErrSaleNotFound) {
 			// What may have been reserved is found pending when its key is asked again, or reaped.
-			a.cfg.Log.Warn("attempts were not admitted", "sale", at.saleID, "attempts", len(batch), "err", err)
+			a.warn("attempts were not admitted", "sale", at.saleID, "attempts", len(batch), "err", err)
 			refusal = ErrTryAgain.After(retryAfter)
 		}
 		for _, b := range batch {
@@ -240,6 +249,14 @@ func (a *admission) reserve(at place, batch []*bid) {
 		a.mu.Unlock()
 		a.stock.changed(at.saleID)
 		a.work.Go(func() { a.ask(at.saleID, through) }) // ends when all are answered, or with stop
+	}
+}
+
+// warn logs once a second at the most: without Redis every batch of a crowd would.
+func (a *admission) warn(msg string, args ...any) {
+	now := time.Now().UnixNano()
+	if before := a.warnedAt.Load(); now-before >= int64(time.Second) && a.warnedAt.CompareAndSwap(before, now) {
+		a.cfg.Log.Warn(msg, args...)
 	}
 }
 

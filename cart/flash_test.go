@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"livecart/proto"
 	"livecart/session/bus"
@@ -382,4 +385,65 @@ func TestLedgerDecidesTheWindow(t *testing.T) {
 	s.expect("an earlier key", ask("k1"), outcomeOrdered)
 	s.expect("no such sale", l.book(t.Context(), []*proto.FlashAttempt{{SaleId: "x", Buyer: buyer("ann").User, Key: "k9", Quantity: 1}}).decisions[0].Outcome, outcomeSaleNotFound)
 	s.exec(`UPDATE sale SET ends_at = clock_timestamp() + interval '1 hour'`)
+}
+
+// Nobody decides in time: the buyer is told so, and of the order when there is one.
+func TestPendingIsAnsweredLater(t *testing.T) {
+	s := newStall(t, 5, 0)
+	c, err := New(s.cfg)
+	s.must(err)
+	c.admission.patience = 100 * time.Millisecond
+	s.runGateway(c)
+	told := make(chan *proto.Order, 10)
+	sub, err := s.cfg.Bus.SubscribePrivate(func(e *proto.PrivateEvents) {
+		for _, ev := range e.Events {
+			told <- ev.Event.GetOrderUpdated().GetOrder()
+		}
+	})
+	s.must(err)
+	defer sub.Close()
+	_, err = s.buy(c, "ann", "k", 1)
+	s.refused(err, ErrPending)
+	s.ledger()
+	order := <-told
+	found, err := s.cart.Order(t.Context(), "ann", &proto.OrderGet{OfRequestId: "k"})
+	s.must(err)
+	s.expect("order", found.Id, order.Id)
+}
+
+// Postgres connections are cut again and again, some of them at the commit: whoever was confirmed
+// has one order, and in the end everything is sold.
+func TestConnectionsCutMidSale(t *testing.T) {
+	s := newStall(t, 60, 1)
+	s.ledger()
+	s.ledger()
+	cutter, err := pgx.ConnectConfig(t.Context(), s.pool().Config().ConnConfig)
+	s.must(err)
+	defer cutter.Close(context.Background())
+	done := make(chan struct{})
+	var cuts sync.WaitGroup
+	cuts.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(time.Duration(10+rand.IntN(60)) * time.Millisecond):
+				_, err := cutter.Exec(context.Background(), `
+					SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+				s.ok(err)
+			}
+		}
+	})
+	confirmed := int64(0)
+	for wave := range 10 {
+		confirmed += s.keepAsking(fmt.Sprint("v", wave), 4, s.cart)
+	}
+	close(done)
+	cuts.Wait()
+	s.until("connections work", func() bool { return s.pool().Ping(t.Context()) == nil })
+	s.expect("confirmed while cut", confirmed, int64(40))
+	confirmed += s.keepAsking("w", 60, s.cart)
+	s.expect("confirmed", confirmed, int64(60))
+	s.expect("orders", s.orders(), int64(60))
+	s.expect("sold", s.sold(), int64(60))
 }

@@ -257,3 +257,19 @@ func TestResyncCountsBuyers(t *testing.T) {
 	available, held, _ := s.counters()
 	s.expect("counters", available+" "+held, "17 0")
 }
+
+// More buyers than one command loads.
+func TestResyncLoadsManyBuyers(t *testing.T) {
+	s := newStall(t, 5, 0)
+	const many = 2*buyersChunk + 1
+	s.exec(`INSERT INTO attempt (buyer_id, key, kind, hash, sale_id, quantity, outcome)
+		SELECT 'v' || n, 'k', 'flash_buy', '\x01', $1, 1, 'sold_out' FROM generate_series(1, $2) AS n`, s.sale.Id, many)
+	s.must(s.cfg.Redis.FlushDB(t.Context()).Err())
+	s.must(s.cart.Resync(t.Context(), s.sale.Id))
+	n, err := s.cfg.Redis.HLen(t.Context(), saleKeys(s.sale.Id)[2]).Result()
+	s.must(err)
+	s.expect("buyers", n, int64(many))
+	s.ledger()
+	_, err = s.buy(s.cart, "new", "k", 1)
+	s.must(err)
+}
