@@ -24,6 +24,24 @@
 // A line holds quantity - restocked pieces. What returns to an open sale can be bought there again,
 // what returns to a closed one goes back to the sku. Redis is not incremented: Resync counts anew.
 //
+// # Flash sales
+//
+// Redis filters, Postgres decides, the buyer is told after the commit. Nothing queues in between:
+//
+//	flash_buy ─► gateway: gathers what comes while a script call of the sale is in flight
+//	          ─► reserve.lua: known keys first, then stock; sold out is the cheap path
+//	          ─► one ledger worker, asked over NATS and asked again by key until it answers
+//	          ─► one transaction: lock the sales, then read, decide, write (see booking)
+//	          ─► reply; order_updated; settle.lua; flash_stock
+//
+// What is recorded under a key is final: ordered, sold_out, limit_per_buyer, sale_ended, void,
+// rejected. The clock is the database's, read after the lock. Redis holds what is available, the
+// reservations not decided yet, and the pieces of each buyer, and may lose them at any time: Resync
+// counts them anew under the lock of the sale's row. It runs when a gateway misses them, after each
+// return of stock, every few seconds while a sale is open, and when Redis is another. A reservation
+// is given back only after Postgres decided against it; one that nobody resolves for 30 s in which
+// the ledger answered is voided.
+//
 // # Orders
 //
 //	                  pay                ship            receive

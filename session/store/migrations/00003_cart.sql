@@ -101,6 +101,7 @@ CREATE TABLE sale (
 CREATE UNIQUE INDEX sale_one_open_per_sku ON sale (sku_id) WHERE closed_at IS NULL;
 CREATE INDEX sale_open ON sale (ends_at) WHERE closed_at IS NULL;
 CREATE INDEX sale_room ON sale (room_id, created_at);
+CREATE INDEX sale_closed ON sale (closed_at) WHERE closed_at IS NOT NULL;
 CREATE INDEX sale_request ON sale (created_by, request_id);
 
 CREATE TABLE orders (
