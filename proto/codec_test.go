@@ -97,7 +97,9 @@ func TestDecodeClientLimits(t *testing.T) {
 		head, tail := `{"commands":[{"request_id":"a","chat_send":{"text":"`, `"}}]}`
 		return []byte(head + strings.Repeat("x", size-len(head)-len(tail)) + tail)
 	}
-	id := func(n int) []byte { return []byte(`{"commands":[{"request_id":"` + strings.Repeat("号", n) + `","ping":{}}]}`) }
+	id := func(n int) []byte {
+		return []byte(`{"commands":[{"request_id":"` + strings.Repeat("号", n) + `","ping":{}}]}`)
+	}
 	tests := []struct {
 		name   string
 		format proto.Format
