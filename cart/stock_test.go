@@ -23,7 +23,7 @@ func TestStockIsToldAFewTimesASecond(t *testing.T) {
 		return n, available
 	}
 	began := time.Now()
-	for round := 0; time.Since(began) < time.Second; round++ {
+	for time.Since(began) < time.Second {
 		s.must(other.Resync(t.Context(), s.sale.Id))
 	}
 	s.crowd("v", 30, s.cart, other)
