@@ -14,6 +14,7 @@ import (
 
 	"livecart/proto"
 	"livecart/session/bus"
+	"livecart/session/store"
 )
 
 // Config is what both sides of the package stand on. A zero value of a setting is its default.
@@ -80,21 +81,11 @@ type metrics struct {
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
-	m := &metrics{orders: prometheus.NewCounterVec(prometheus.CounterOpts{
+	orders, err := store.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "livecart_order_total",
 		Help: "Orders by the state that they entered.",
-	}, []string{"state"})}
-	if reg == nil {
-		return m, nil
-	}
-	var already prometheus.AlreadyRegisteredError
-	switch err := reg.Register(m.orders); {
-	case errors.As(err, &already):
-		m.orders = already.ExistingCollector.(*prometheus.CounterVec)
-	case err != nil:
-		return nil, fmt.Errorf("register metrics: %w", err)
-	}
-	return m, nil
+	}, []string{"state"}))
+	return &metrics{orders: orders}, err
 }
 
 // Buyer is who buys and on whose recommendation.

@@ -26,14 +26,14 @@ const (
 // saleLedger is the ledger role's part in flash sales.
 type saleLedger struct {
 	cfg      Config
-	metrics  ledgerMetrics
+	metrics  store.LedgerMetrics
 	inbox    *inbox
 	resyncer *resyncer
 	stock    *stockNews
 }
 
 func newSaleLedger(cfg Config) (*saleLedger, error) {
-	m, err := newLedgerMetrics(cfg.Registerer)
+	m, err := store.NewLedgerMetrics(cfg.Registerer, "flash")
 	if err != nil {
 		return nil, err
 	}
@@ -108,8 +108,8 @@ func (l *saleLedger) serve(ctx context.Context, envelopes []envelope) {
 	began := time.Now()
 	done := l.book(ctx, asked)
 	if len(asked) > 0 {
-		l.metrics.batchSize.Observe(float64(len(asked)))
-		l.metrics.seconds.Observe(time.Since(began).Seconds())
+		l.metrics.BatchSize.Observe(float64(len(asked)))
+		l.metrics.Seconds.Observe(time.Since(began).Seconds())
 	}
 	rest := done.decisions
 	for _, e := range envelopes {

@@ -31,7 +31,7 @@ type Ledger struct {
 	bus     *bus.Bus
 	log     *slog.Logger
 	cfg     Config
-	metrics ledgerMetrics
+	metrics store.LedgerMetrics
 	inbox   *inbox
 	booked  chan []*tip
 }
@@ -41,7 +41,7 @@ func NewLedger(cfg Config) (*Ledger, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
-	metrics, err := newLedgerMetrics(cfg.Registerer)
+	metrics, err := store.NewLedgerMetrics(cfg.Registerer, "tip")
 	if err != nil {
 		return nil, err
 	}
@@ -119,8 +119,8 @@ func (l *Ledger) bookAll() {
 		start := time.Now()
 		decided, tips := l.settle(ctx, asked)
 		cancel()
-		l.metrics.batchSize.Observe(float64(len(asked)))
-		l.metrics.seconds.Observe(time.Since(start).Seconds())
+		l.metrics.BatchSize.Observe(float64(len(asked)))
+		l.metrics.Seconds.Observe(time.Since(start).Seconds())
 		for _, e := range envelopes {
 			l.answer(e, decided[:len(e.tips)])
 			decided = decided[len(e.tips):]

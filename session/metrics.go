@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"livecart/session/store"
 )
 
 // metrics of the gateways; never a room or a user as a label.
@@ -43,29 +45,16 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "livecart_ws_refused_total", Help: "Handshakes refused, by reason.",
 		}, []string{"reason"}),
 	}
-	err := errors.Join(
-		register(r, &dropped), register(r, &m.connections), register(r, &m.slowClosed),
-		register(r, &m.fanout), register(r, &m.commands), register(r, &m.refused),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("gateway metrics: %w", err)
+	var errs [6]error
+	dropped, errs[0] = store.Register(r, dropped)
+	m.connections, errs[1] = store.Register(r, m.connections)
+	m.slowClosed, errs[2] = store.Register(r, m.slowClosed)
+	m.fanout, errs[3] = store.Register(r, m.fanout)
+	m.commands, errs[4] = store.Register(r, m.commands)
+	m.refused, errs[5] = store.Register(r, m.refused)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	m.sampled, m.skipped = dropped.WithLabelValues("sampled"), dropped.WithLabelValues("skipped")
 	return m, nil
-}
-
-// register registers c, or puts the one that was registered before in its place.
-func register[C prometheus.Collector](r prometheus.Registerer, c *C) error {
-	if r == nil {
-		return nil
-	}
-	err := r.Register(*c)
-	var known prometheus.AlreadyRegisteredError
-	if errors.As(err, &known) {
-		if existing, ok := known.ExistingCollector.(C); ok {
-			*c = existing
-			return nil
-		}
-	}
-	return err
 }

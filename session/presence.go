@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -16,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"livecart/proto"
+	"livecart/session/store"
 )
 
 // PresenceConfig is what Presence works with. Redis and Pool are required.
@@ -94,7 +94,7 @@ func NewPresence(cfg PresenceConfig) (*Presence, error) {
 			return nil, errors.New("presence: intervals cannot be negative")
 		}
 	}
-	degraded, err := degradedGauge(cfg.Registerer, "redis")
+	degraded, err := store.Degraded(cfg.Registerer, "redis")
 	if err != nil {
 		return nil, err
 	}
@@ -102,28 +102,6 @@ func NewPresence(cfg PresenceConfig) (*Presence, error) {
 		cfg: cfg, run: rand.Text()[:12], degraded: degraded,
 		likes: likeQueue{filled: make(chan struct{}, 1)}, stopped: make(chan struct{}),
 	}, nil
-}
-
-// degradedGauge returns livecart_degraded{part}, which other packages may have registered before.
-func degradedGauge(registerer prometheus.Registerer, part string) (prometheus.Gauge, error) {
-	vec := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "livecart_degraded",
-		// The same words as in package chat, or the registry refuses the second.
-		Help: "Whether a part works with less than it should, 1 or 0.",
-	}, []string{"part"})
-	if registerer != nil {
-		var known prometheus.AlreadyRegisteredError
-		if err := registerer.Register(vec); errors.As(err, &known) {
-			existing, ok := known.ExistingCollector.(*prometheus.GaugeVec)
-			if !ok {
-				return nil, fmt.Errorf("metrics: %w", err)
-			}
-			vec = existing
-		} else if err != nil {
-			return nil, fmt.Errorf("metrics: %w", err)
-		}
-	}
-	return vec.WithLabelValues(part), nil
 }
 
 // Run writes, reads and saves until ctx ends; then it takes this gateway's viewers out of the

@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"livecart/proto"
+	"livecart/session/store"
 	"livecart/session/stack/stacktest"
 )
 
@@ -210,7 +211,7 @@ func TestWithoutRedisAGatewayCountsAlone(t *testing.T) {
 	rdb := w.redis(server.URL)
 	registry := prometheus.NewRegistry()
 	// Another package has the gauge already.
-	if _, err := degradedGauge(registry, "nats"); err != nil {
+	if _, err := store.Degraded(registry, "nats"); err != nil {
 		t.Fatal(err)
 	}
 	a := w.presence(rdb, func(c *PresenceConfig) { c.Registerer = registry })
