@@ -16,8 +16,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"livecart/proto"
-	"livecart/session/store"
 	"livecart/session/stack/stacktest"
+	"livecart/session/store"
 )
 
 // presence returns a gateway's presence that the test drives by hand: tick and save.
