@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/redis/go-redis/v9"
 )
 
 // commands is the command line. Each command's settings come from, in rising order: defaults, the
@@ -31,11 +32,20 @@ type commands struct {
 // errViolated ends the process with status 1 after everything has been said.
 var errViolated = errors.New("not everything holds")
 
+// quiet is a logger that says nothing.
+type quiet struct{}
+
+// Printf implements the Redis client's logger.
+func (quiet) Printf(context.Context, string, ...any) {}
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
+
+	// The parts that miss a lost Redis say so once; the client would print each failed dial.
+	redis.SetLogger(quiet{})
 
 	var cli commands
 	line := kong.Parse(&cli,
