@@ -89,7 +89,10 @@ func TestSmokeTurnsRed(t *testing.T) {
 			info := startDev(t)
 			var gateways []string
 			if tt.tamper != nil {
-				gateways = []string{tamperingGateway(t, info.Gateways[0].URL, tt.tamper()), info.Gateways[1].URL}
+				tamper := tt.tamper()
+				for _, g := range info.Gateways {
+					gateways = append(gateways, tamperingGateway(t, g.URL, tamper))
+				}
 			}
 			if tt.sql != "" {
 				conn, err := pgx.Connect(t.Context(), info.DatabaseURL)
