@@ -6,6 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -37,9 +41,14 @@ type Config struct {
 
 // Bus is one connection to NATS. Safe for concurrent use.
 type Bus struct {
-	nc     *nats.Conn
-	prefix string
-	closed chan struct{}
+	nc       *nats.Conn
+	prefix   string
+	patience time.Duration // of a new subscription with the server
+	closed   chan struct{}
+	losses   atomic.Uint64
+
+	mu   sync.Mutex
+	subs map[*Subscription]struct{}
 }
 
 // Connect connects and checks that the server answers. Afterwards the connection is kept up for
@@ -54,7 +63,10 @@ func Connect(ctx context.Context, cfg Config) (*Bus, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	b := &Bus{prefix: cfg.Prefix, closed: make(chan struct{})}
+	b := &Bus{
+		prefix: cfg.Prefix, patience: subscribeTimeout,
+		closed: make(chan struct{}), subs: make(map[*Subscription]struct{}),
+	}
 	opts := []nats.Option{
 		nats.Name(cfg.Name),
 		nats.MaxReconnects(-1),
@@ -69,8 +81,14 @@ func Connect(ctx context.Context, cfg Config) (*Bus, error) {
 				cfg.Log.Warn("nats connection lost", "err", err)
 			}
 		}),
-		nats.ReconnectHandler(func(nc *nats.Conn) { cfg.Log.Info("nats connection is back", "server", nc.ConnectedUrlRedacted()) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			b.losses.Add(1)
+			cfg.Log.Info("nats connection is back", "server", nc.ConnectedUrlRedacted())
+		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrSlowConsumer) {
+				b.losses.Add(1)
+			}
 			subject := ""
 			if sub != nil {
 				subject = sub.Subject
@@ -96,17 +114,29 @@ func Connect(ctx context.Context, cfg Config) (*Bus, error) {
 	return b, nil
 }
 
-// Close delivers what has come, sends what is buffered and waits for the connection's end, 5 s at
-// the most.
+// Close delivers what has come and sends what is buffered, for 5 s at the most, ends the connection
+// and waits until the functions of all subscriptions have returned; none is called again. It must
+// not be called from one of them.
 func (b *Bus) Close() {
 	if err := b.nc.Drain(); err != nil {
 		b.nc.Close()
 	}
 	<-b.closed
+	b.mu.Lock()
+	left := slices.Collect(maps.Keys(b.subs))
+	clear(b.subs)
+	b.mu.Unlock()
+	for _, s := range left {
+		s.end()
+	}
 }
 
 // Connected reports whether NATS is reachable at the moment.
 func (b *Bus) Connected() bool { return b.nc.IsConnected() }
+
+// Losses rises whenever messages to this process may have been lost: when the connection is back
+// after it was gone, however shortly, and when a subscription did not keep up with what came.
+func (b *Bus) Losses() uint64 { return b.losses.Load() }
 
 func (b *Bus) roomSubject(roomID string) string { return b.prefix + ".room." + roomID }
 func (b *Bus) privateSubject() string           { return b.prefix + ".private" }

@@ -9,5 +9,6 @@
 // publisher on one subject arrive in order; no order holds between subjects.
 //
 // While NATS is away publishing fails once the client's buffer (8 MiB) is full, requests fail at
-// once with [ErrDisconnected], and subscriptions come back by themselves.
+// once with [ErrDisconnected], and subscriptions come back by themselves. What was published to them
+// meanwhile is lost; [Bus.Losses] tells that there may be something to read anew.
 package bus
