@@ -1,12 +1,9 @@
 package session
 
 import (
-	"context"
-	"fmt"
 	"time"
 
 	"livecart/proto"
-	"livecart/session/store"
 )
 
 // Bounds of putting numbered events in order.
@@ -15,8 +12,6 @@ const (
 	MaxEarly = 200 * time.Millisecond
 	// maxHeld is how many events wait at most; those beyond it are read from Postgres as well.
 	maxHeld = 1000
-	// healPage is how many missed events are read at once.
-	healPage = 500
 )
 
 // sequence puts a room's numbered events in order. Not safe for concurrent use.
@@ -169,41 +164,4 @@ func (a *audience) show(ev *proto.Event) {
 	}
 	a.accept(ev, now)
 	a.settleSoon(now)
-}
-
-// seen tells of the number of the room's newest event.
-func (a *audience) seen(head int64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.snap != nil && head > a.seq.last && !a.behind {
-		a.behind = true
-		a.nudge()
-	}
-}
-
-// heal reads the numbered events that are missing from Postgres.
-func (a *audience) heal(ctx context.Context) error {
-	for {
-		a.mu.Lock()
-		last := a.seq.last
-		a.mu.Unlock()
-		events, err := store.EventsAfter(ctx, a.hub.cfg.Pool, a.roomID, last, healPage)
-		if err != nil {
-			return fmt.Errorf("heal room %s: %w", a.roomID, err)
-		}
-		now := time.Now()
-		a.mu.Lock()
-		if len(events) > 0 && events[0].Seq > a.seq.last+1 {
-			a.seq.jump(events[0].Seq - 1)
-		}
-		for _, ev := range events {
-			a.accept(ev, now)
-		}
-		a.seq.since = now
-		a.settleSoon(now)
-		a.mu.Unlock()
-		if len(events) < healPage {
-			return nil
-		}
-	}
 }

@@ -1,0 +1,139 @@
+package session
+
+import (
+	"fmt"
+	"time"
+
+	"livecart/proto"
+)
+
+const (
+	// MaxResume is how many missed events a resuming client is sent; who missed more gets the whole
+	// snapshot. maxResumeBytes is the same in bytes.
+	MaxResume      = 500
+	maxResumeBytes = 64 << 10
+
+	// welcomeAge is the oldest that a welcome's server time may be.
+	welcomeAge = time.Second
+)
+
+// enter queues the welcome, or what c missed since after, and makes c one of the room's
+// connections.
+func (a *audience) enter(c *Conn, after int64, resume bool) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	missed, resumed := []*proto.Event(nil), false
+	if resume {
+		missed, resumed = a.since(after)
+	}
+	if resumed {
+		w := &proto.SessionWelcome{Resumed: true, Seq: a.snap.w.Seq, ServerTimeMs: now.UnixMilli()}
+		frame := welcomeFrame(w)
+		frame.Events = append(frame.Events, missed...)
+		c.queue.pushOwn(frame)
+	} else {
+		m, err := a.welcomeMessage(c.format, now)
+		if err != nil {
+			return err
+		}
+		c.queue.pushMessage(m)
+	}
+	c.slot = len(a.conns)
+	a.conns = append(a.conns, c)
+	a.formats[c.format]++
+	if resumed {
+		return nil
+	}
+	a.newcomers++
+	if v := c.Viewer(); !v.Anonymous {
+		if a.newcomer == nil {
+			a.nudge()
+		}
+		a.newcomer = v.User()
+	}
+	return nil
+}
+
+// leave takes c out of the room.
+func (a *audience) leave(c *Conn) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	last := len(a.conns) - 1
+	a.conns[c.slot] = a.conns[last]
+	a.conns[c.slot].slot = c.slot
+	a.conns[last] = nil
+	a.conns = a.conns[:last]
+	a.formats[c.format]--
+	if last == 0 {
+		a.emptySince = time.Now()
+		a.nudge()
+	}
+}
+
+// resume answers session_resume with what was missed since after, or with the whole snapshot.
+func (a *audience) resume(c *Conn, requestID string, after int64) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	nowMs := time.Now().UnixMilli()
+	missed, ok := a.since(after)
+	w := &proto.SessionWelcome{Resumed: true, Seq: a.snap.w.Seq, ServerTimeMs: nowMs}
+	if !ok {
+		a.refreshStats()
+		whole, _, err := a.snap.fitting(c.format, nowMs)
+		if err != nil {
+			return fmt.Errorf("welcome of room %s: %w", a.roomID, err)
+		}
+		missed, w = nil, whole
+	}
+	c.send(&proto.ServerFrame{
+		Events: missed,
+		Replies: []*proto.Reply{{RequestId: requestID, Result: &proto.Reply_Ok{
+			Ok: &proto.Ok{Value: &proto.Ok_SessionWelcome{SessionWelcome: w}},
+		}}},
+	})
+	return nil
+}
+
+// refreshStats puts the room's figures as last read into the snapshot.
+func (a *audience) refreshStats() {
+	if stats := a.hub.cfg.Presence.Stats(a.roomID); stats != nil {
+		stats = proto.Clone(stats)
+		stats.HeadSeq = a.snap.w.Seq
+		a.snap.w.Stats = stats
+	}
+}
+
+// since returns the numbered events above after, false where they are too old, too many or not of
+// this room's numbering.
+func (a *audience) since(after int64) ([]*proto.Event, bool) {
+	missing := a.snap.w.Seq - after
+	if missing < 0 || missing > min(MaxResume, int64(len(a.tail))) {
+		return nil, false
+	}
+	missed := a.tail[len(a.tail)-int(missing):]
+	size := 0
+	for _, ev := range missed {
+		size += proto.Size(ev)
+	}
+	return append([]*proto.Event(nil), missed...), size <= maxResumeBytes
+}
+
+// welcomeMessage returns the room's welcome, made anew only when the room changed or the server
+// time in it is a second old.
+func (a *audience) welcomeMessage(f proto.Format, now time.Time) (*message, error) {
+	if a.welcome[f] != nil && now.Sub(a.builtAt[f]) < welcomeAge {
+		return a.welcome[f], nil
+	}
+	a.refreshStats()
+	_, data, err := a.snap.fitting(f, now.UnixMilli())
+	if err != nil {
+		return nil, fmt.Errorf("welcome of room %s: %w", a.roomID, err)
+	}
+	m, err := newMessage(f, data)
+	if err != nil {
+		return nil, err
+	}
+	a.welcome[f], a.builtAt[f] = m, now
+	return m, nil
+}
