@@ -21,7 +21,7 @@ func (c *configCommand) Run() error {
 	return enc.Encode(masked(c.settings))
 }
 
-// masked returns the settings by flag name, durations as text, with the password of every URL
+// masked returns the settings by flag name with underscores, as --config reads them, durations as text, with the password of every URL
 // replaced.
 func masked(s settings) map[string]any {
 	out := map[string]any{}
@@ -34,7 +34,7 @@ func masked(s settings) map[string]any {
 		if field.Tag.Get("secret") == "url" {
 			value = maskURLs(value.(string))
 		}
-		out[field.Tag.Get("name")] = value
+		out[strings.ReplaceAll(field.Tag.Get("name"), "-", "_")] = value
 	}
 	return out
 }
@@ -58,6 +58,9 @@ func maskURLs(list string) string {
 			}
 		}
 		u.RawQuery = query.Encode()
+		if _, ok := u.User.Password(); u.User != nil && !ok && u.Scheme == "nats" {
+			u.User = url.User("xxxxx") // a token stands where a user would
+		}
 		parts[i] = u.Redacted()
 	}
 	return strings.Join(parts, ",")

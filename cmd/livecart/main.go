@@ -51,7 +51,7 @@ func main() {
 	line := kong.Parse(&cli,
 		kong.Name("livecart"),
 		kong.Description("Live-commerce rooms: comments, gifts, flash sales and orders around a video."),
-		kong.Configuration(kong.JSON),
+		kong.Configuration(readSettingsFile),
 		kong.UsageOnError(),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)
