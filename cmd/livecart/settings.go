@@ -54,13 +54,15 @@ func (s *settings) logger() *slog.Logger {
 // checkServers says which of the three servers' addresses are missing.
 func (s *settings) checkServers() error {
 	var missing []string
-	for name, url := range map[string]string{"DATABASE_URL": s.DatabaseURL, "REDIS_URL": s.RedisURL, "NATS_URL": s.NATSURL} {
-		if url == "" {
-			missing = append(missing, name)
+	for _, server := range []struct{ name, url string }{
+		{"DATABASE_URL", s.DatabaseURL}, {"REDIS_URL", s.RedisURL}, {"NATS_URL", s.NATSURL},
+	} {
+		if server.url == "" {
+			missing = append(missing, server.name)
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("serve needs given servers, and %s is not set (livecart dev starts its own)", strings.Join(missing, ", "))
+		return fmt.Errorf("serve needs given servers; not set: %s (livecart dev starts its own)", strings.Join(missing, ", "))
 	}
 	return nil
 }
