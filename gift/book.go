@@ -165,8 +165,10 @@ func tipsByID(ctx context.Context, q store.Querier, ids []string) ([]*tip, error
 	return tips, nil
 }
 
-// read locks the senders' wallets and reads all that deciding needs. One round trip; each statement
-// sees what was committed before it began, so those after the lock see the wallets as they stay.
+// read locks the senders' wallets and reads all that deciding needs, in one round trip. The locking
+// statement itself returns the balances: it gives each row as it is under its lock. A statement after
+// it could also find a wallet that was opened in between and that nobody has locked. What is read of
+// other tables must be no older than the locks, so it comes in later statements.
 func (b *books) read(ctx context.Context, tx pgx.Tx, fresh []*proto.TipRequest) error {
 	senders, rooms, gifts := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	combos := map[comboKey]bool{}
@@ -180,8 +182,7 @@ func (b *books) read(ctx context.Context, tx pgx.Tx, fresh []*proto.TipRequest) 
 	asked := slices.Collect(maps.Keys(combos))
 
 	var batch pgx.Batch
-	batch.Queue(`SELECT 1 FROM wallet WHERE user_id = ANY ($1) ORDER BY user_id FOR UPDATE`, senderIDs)
-	batch.Queue(`SELECT user_id, balance, version FROM wallet WHERE user_id = ANY ($1)`, senderIDs).Query(func(rows pgx.Rows) error {
+	batch.Queue(`SELECT user_id, balance, version FROM wallet WHERE user_id = ANY ($1) ORDER BY user_id FOR UPDATE`, senderIDs).Query(func(rows pgx.Rows) error {
 		var id string
 		var w account
 		_, err := pgx.ForEachRow(rows, []any{&id, &w.balance, &w.version}, func() error { b.wallets[id] = w; return nil })

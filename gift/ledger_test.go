@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -451,4 +452,61 @@ func receive[T any](t testing.TB, from <-chan T) (v T) {
 		t.Fatal("nothing came within 20 s")
 	}
 	return v
+}
+
+// A user's first beans arrive while a batch waits for other locks. The batch has not locked that
+// wallet, so it must not spend from it: a second grant would be overwritten.
+func TestWalletThatAppearsIsNotSpentUnlocked(t *testing.T) {
+	w := newWorld(t)
+	w.grant("zoe", 100)
+	hold := func(sql string) (release func()) {
+		t.Helper()
+		tx, err := w.pool.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+		return func() { _ = tx.Rollback(context.Background()) }
+	}
+	// waiting reports that one session waits for a lock, in a statement that begins with sql.
+	waiting := func(sql string) func() bool {
+		return func() bool {
+			return w.number(`SELECT count(*) FROM pg_stat_activity
+				WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE $1`, sql+"%") == 1
+		}
+	}
+	// One connection, which knows the statements already: preparing them would wait for the locks below.
+	cfg := w.pool.Config()
+	cfg.MaxConns = 1
+	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	l := w.newLedger(func(cfg *Config) { cfg.Pool = pool })
+	if first, _ := l.settle(t.Context(), []*proto.TipRequest{request(t, "zoe", "first", live, "rose", 1, "")}); first[0].outcome != booked {
+		t.Fatalf("decided %v", outcomes(first))
+	}
+	wallets, gifts := hold(`SELECT FROM wallet WHERE user_id = 'zoe' FOR UPDATE`), hold(`LOCK TABLE gift`)
+	defer wallets()
+	defer gifts()
+	decided := make(chan []attempt, 1)
+	go func() {
+		got, _ := l.settle(context.Background(), []*proto.TipRequest{request(t, "ann", "k", live, "rose", 60, ""), request(t, "zoe", "k", live, "rose", 60, "")})
+		decided <- got
+	}()
+	w.eventually("the batch waits for zoe's wallet", waiting("SELECT%FOR UPDATE"))
+	w.grant("ann", 100)
+	wallets()
+	w.eventually("the batch waits for the gifts", waiting("SELECT id, beans"))
+	w.grant("ann", 50)
+	gifts()
+	if got := outcomes(<-decided); !slices.Equal(got, []proto.TipOutcome{insufficient, booked}) {
+		t.Errorf("decided %v", got)
+	}
+	if b := w.balance("ann"); b != 150 {
+		t.Errorf("ann has %d beans, want 150", b)
+	}
 }
