@@ -47,7 +47,9 @@ type audience struct {
 	seq        sequence
 	behind     bool // Postgres has numbered events that are not here
 	stale      bool // the snapshot lacks what no event will bring
-	healAfter  time.Time
+	mending    bool // one or both are being read
+	mendFailed bool // last time; logged once
+	mendAfter  time.Time
 	tips       tipSet
 	batch      batch
 	batchSince time.Time
@@ -79,9 +81,13 @@ func (a *audience) nudge() {
 	}
 }
 
-// run opens the room, then flushes, heals and publishes when it is due, until ctx ends or nobody
+// run opens the room, then flushes, mends and publishes when it is due, until ctx ends or nobody
 // has been here for a while.
 func (a *audience) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	var mending sync.WaitGroup // ends by ctx
+	defer mending.Wait()
+	defer cancel()
 	sub, err := a.hub.cfg.Bus.SubscribeRoom(a.roomID, a.receive)
 	if err == nil {
 		defer func() {
@@ -92,7 +98,7 @@ func (a *audience) run(ctx context.Context) {
 		err = a.load(ctx)
 	}
 	if err != nil {
-		a.err = err
+		a.fail(err)
 		if ctx.Err() == nil && !isProblem(err) {
 			a.hub.cfg.Log.Error("open a room", "room", a.roomID, "err", err)
 		}
@@ -111,17 +117,9 @@ func (a *audience) run(ctx context.Context) {
 			return
 		}
 		todo := a.turn(time.Now())
-		if todo.heal {
-			if err := a.heal(ctx); err != nil && ctx.Err() == nil {
-				a.hub.cfg.Log.Warn("missed room events stay missing for now", "err", err)
-				a.putOff()
-			}
-		}
-		if todo.reload {
-			if err := a.reload(ctx); err != nil && ctx.Err() == nil {
-				a.hub.cfg.Log.Warn("a room's snapshot stays old for now", "err", err)
-				a.putOff()
-			}
+		if todo.heal || todo.reload {
+			// Apart, as flushes must not wait for Postgres.
+			mending.Go(func() { a.mend(ctx, todo) })
 		}
 		if todo.publish != nil {
 			// Only a sample; while NATS is away nobody hears of newcomers.
@@ -129,6 +127,13 @@ func (a *audience) run(ctx context.Context) {
 		}
 		timer.Reset(time.Until(todo.next))
 	}
+}
+
+// fail notes that the room could not be read. It is remembered from now on, however long that took.
+func (a *audience) fail(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.err, a.emptySince = err, time.Now()
 }
 
 // todo is what run does outside the lock, and when it looks again.
@@ -156,18 +161,19 @@ func (a *audience) turn(now time.Time) (t todo) {
 	if a.snap == nil {
 		return t
 	}
-	if due, waiting := a.seq.due(); waiting && !now.Before(due) {
-		a.behind = true
-	} else if waiting {
-		soonest(due)
-	}
-	if a.behind || a.stale {
-		if now.Before(a.healAfter) {
-			soonest(a.healAfter)
-		} else {
+	if !a.mending {
+		if due, waiting := a.seq.due(); waiting && !now.Before(due) {
+			a.behind = true
+		} else if waiting {
+			soonest(due)
+		}
+		switch {
+		case !a.behind && !a.stale:
+		case now.Before(a.mendAfter):
+			soonest(a.mendAfter)
+		default:
 			t.heal, t.reload = a.behind, a.stale
-			a.behind, a.stale = false, false
-			soonest(now.Add(MaxEarly))
+			a.behind, a.stale, a.mending = false, false, true
 		}
 	}
 	if a.newcomer != nil {

@@ -14,8 +14,11 @@ import (
 const (
 	// headsEvery is how often the numbers of the newest events are compared with Postgres.
 	headsEvery = time.Second
-	// linkEvery is how often the connection to NATS is looked at.
-	linkEvery = 100 * time.Millisecond
+	// linkEvery is how often NATS is asked for losses, relinkEvery the least time between two readings
+	// of everything that they may concern, linkTimeout how long NATS may take to confirm that it is back.
+	linkEvery   = 100 * time.Millisecond
+	relinkEvery = 2 * time.Second
+	linkTimeout = 2 * time.Second
 )
 
 // hub holds the rooms that have viewers on this gateway. Locks are taken in the order hub, audience,
@@ -26,7 +29,7 @@ type hub struct {
 	metrics *metrics
 	opened  chan *audience // to run, which starts their goroutines
 	done    chan struct{}  // closed when run has ended
-	// Called when NATS is back, so what it should have brought may be lost.
+	// Called when NATS may have lost what it should have brought.
 	onRelink func()
 
 	mu    sync.Mutex
@@ -57,22 +60,24 @@ func (h *hub) run(ctx context.Context) {
 	}
 }
 
-// watch finds lost events: of all rooms once a second, and as soon as NATS is back.
+// watch finds lost events: of all rooms once a second, and as soon as NATS may have lost some.
 func (h *hub) watch(ctx context.Context) {
 	heads := time.NewTicker(headsEvery)
 	defer heads.Stop()
 	link := time.NewTicker(linkEvery)
 	defer link.Stop()
-	connected, failing := true, false
+	losses, relinked := h.cfg.Bus.Losses(), time.Time{}
+	failing := false
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-link.C:
-			was := connected
-			if connected = h.cfg.Bus.Connected(); was || !connected {
+			n := h.cfg.Bus.Losses()
+			if n == losses || time.Since(relinked) < relinkEvery || h.linked(ctx) != nil {
 				continue
 			}
+			losses, relinked = n, time.Now()
 			h.relinked()
 			continue
 		case <-heads.C:
@@ -83,6 +88,14 @@ func (h *hub) watch(ctx context.Context) {
 		}
 		failing = err != nil
 	}
+}
+
+// linked returns nil when NATS has all our subscriptions: what is read from then on and what comes
+// from then on leave no gap.
+func (h *hub) linked(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, linkTimeout)
+	defer cancel()
+	return h.cfg.Bus.Flush(ctx)
 }
 
 // relinked has everything read anew that NATS may have lost.

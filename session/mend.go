@@ -2,7 +2,9 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,8 +18,8 @@ const (
 	maxBefore = 10_000
 	// loadTimeout bounds one reading of a room.
 	loadTimeout = 10 * time.Second
-	// retryHeal is the wait after Postgres did not answer.
-	retryHeal = 500 * time.Millisecond
+	// retryMend is the wait after Postgres did not answer.
+	retryMend = 500 * time.Millisecond
 	// healPage is how many missed events are read at once.
 	healPage = 500
 )
@@ -48,13 +50,37 @@ func (a *audience) load(ctx context.Context) error {
 	return nil
 }
 
+// mend reads what turn found missing. One runs at a time.
+func (a *audience) mend(ctx context.Context, missing todo) {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
+	var healed, reloaded error
+	if missing.heal {
+		healed = a.heal(ctx)
+	}
+	if missing.reload {
+		reloaded = a.reload(ctx)
+	}
+	err := errors.Join(healed, reloaded)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err != nil {
+		if !a.mendFailed && !errors.Is(err, context.Canceled) {
+			a.hub.cfg.Log.Warn("a room stays old for now", "err", err)
+		}
+		a.behind, a.stale = a.behind || healed != nil, a.stale || reloaded != nil
+		a.mendAfter = time.Now().Add(retryMend)
+	}
+	a.mending, a.mendFailed = false, err != nil
+	a.nudge()
+}
+
 // reload reads the room anew for the sake of what no event brings: what NATS lost, and entries that
 // moved up on the shelf. The connections are not told; who joins from now on sees it.
 func (a *audience) reload(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
-	defer cancel()
 	a.mu.Lock()
 	a.snap.stock = make(map[string]*proto.FlashStock) // from here on, what comes while it is read
+	known := a.snap.w.Comments
 	a.mu.Unlock()
 	w, _, err := a.read(ctx)
 	if err != nil {
@@ -63,13 +89,18 @@ func (a *audience) reload(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if w.Seq != a.snap.w.Seq {
-		a.stale, a.healAfter = true, time.Now().Add(retryHeal) // something happened meanwhile
+		a.stale, a.mendAfter = true, time.Now().Add(retryMend) // something happened meanwhile
 		return nil
 	}
-	came := a.snap.stock
+	stock, comments := a.snap.stock, a.snap.w.Comments
 	a.snap = newSnapshot(w)
-	for _, stock := range came {
-		a.snap.applyStock(stock)
+	for _, hint := range stock {
+		a.snap.applyStock(hint)
+	}
+	for _, m := range comments {
+		if !slices.Contains(known, m) {
+			addComment(a.snap.w, m)
+		}
 	}
 	a.welcome = [proto.Formats]*message{}
 	return nil
@@ -109,6 +140,7 @@ func (a *audience) heal(ctx context.Context) error {
 		a.mu.Lock()
 		if len(events) > 0 && events[0].Seq > a.seq.last+1 {
 			a.seq.jump(events[0].Seq - 1)
+			a.stale = true // nobody has the pruned ones any more; what they changed is in Postgres
 		}
 		for _, ev := range events {
 			a.accept(ev, now)
@@ -126,26 +158,16 @@ func (a *audience) heal(ctx context.Context) error {
 func (a *audience) seen(head int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.snap != nil && head > a.seq.last && !a.behind {
+	if a.snap != nil && head > a.seq.last && !a.behind && !a.mending {
 		a.behind = true
 		a.nudge()
 	}
 }
 
-// putOff has what failed tried again a little later.
-func (a *audience) putOff() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.behind, a.stale, a.healAfter = true, true, time.Now().Add(retryHeal)
-	a.nudge()
-}
-
-// relinked tells that NATS may have lost anything.
+// relinked tells that NATS may have lost anything, also before the room was read.
 func (a *audience) relinked() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.snap != nil {
-		a.behind, a.stale = true, true
-		a.nudge()
-	}
+	a.behind, a.stale = true, true
+	a.nudge()
 }
