@@ -159,11 +159,15 @@ func (d *dispatcher) exchange(ctx context.Context, batch []*parcel, sent []bool)
 	defer d.mu.Unlock()
 	var open []*parcel
 	for i, p := range batch {
-		switch {
-		case err == nil && reply.Decisions[i].Outcome != tryAgain:
-			p.decided <- reply.Decisions[i]
-			continue
-		case unseen:
+		if err == nil {
+			outcome := reply.Decisions[i].Outcome
+			// A worker that is full does not know what became of an earlier envelope.
+			if outcome != tryAgain && !(outcome == busy && sent[i]) {
+				p.decided <- reply.Decisions[i]
+				continue
+			}
+		}
+		if unseen {
 			p.sent = sent[i]
 		}
 		open = append(open, p)

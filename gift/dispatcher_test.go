@@ -107,6 +107,34 @@ func TestLostAnswerIsAskedAgain(t *testing.T) {
 	})
 }
 
+// A worker that is full says nothing about an envelope that another one may have taken before.
+func TestBusyAfterALostAnswerIsNoOutcome(t *testing.T) {
+	bubble(t, func(ctx context.Context, n int, batch *proto.TipBatch) (*proto.TipDecisions, error) {
+		switch n {
+		case 0:
+			<-ctx.Done()
+			return nil, ctx.Err()
+		case 1:
+			return decisions(batch, busy), nil
+		}
+		return allBooked(batch), nil
+	}, func(t *testing.T, d *dispatcher, c *teller) {
+		if decision, err := d.send(t.Context(), tipOf("k")); err != nil || decision.Outcome != booked {
+			t.Errorf("got %v, %v after envelopes of %v tips", decision, err, c.sizes)
+		}
+		if len(c.sizes) != 3 {
+			t.Errorf("asked %d times", len(c.sizes))
+		}
+	})
+	bubble(t, func(_ context.Context, _ int, batch *proto.TipBatch) (*proto.TipDecisions, error) {
+		return decisions(batch, busy), nil
+	}, func(t *testing.T, d *dispatcher, c *teller) {
+		if decision, err := d.send(t.Context(), tipOf("k")); err != nil || decision.Outcome != busy {
+			t.Errorf("got %v, %v at first", decision, err)
+		}
+	})
+}
+
 func TestSenderStopsWaiting(t *testing.T) {
 	tests := []struct {
 		name   string

@@ -170,12 +170,17 @@ func (l *Ledger) reject(ctx context.Context, req *proto.TipRequest, cause error)
 		l.log.Error("tip ledger: dead_letter", "err", err)
 		return all([]*proto.TipRequest{req}, tryAgain)
 	}
-	_, err = l.pool.Exec(ctx, `INSERT INTO tip_attempt (sender_id, key, hash, outcome) VALUES ($1, $2, $3, 'rejected') ON CONFLICT DO NOTHING`,
+	recorded, err := l.pool.Exec(ctx, `INSERT INTO tip_attempt (sender_id, key, hash, outcome) VALUES ($1, $2, $3, 'rejected') ON CONFLICT DO NOTHING`,
 		senderOf(req), req.Key, req.Hash)
-	// Where the key itself is what Postgres refuses there is no row, and none is needed: the same
-	// request cannot fare better next time.
-	if err != nil && !store.DataError(err) {
+	switch {
+	case store.DataError(err):
+		// The key itself is what Postgres refuses. There is no row, and none is needed: the same
+		// request cannot fare better next time.
+	case err != nil:
 		l.log.Error("tip ledger: record rejection", "err", err)
+		return all([]*proto.TipRequest{req}, tryAgain)
+	case recorded.RowsAffected() == 0:
+		// Another worker has decided it meanwhile: its outcome stands, and is found when asked again.
 		return all([]*proto.TipRequest{req}, tryAgain)
 	}
 	return all([]*proto.TipRequest{req}, rejected)

@@ -260,6 +260,21 @@ func TestBadRequestIsRejectedAlone(t *testing.T) {
 	}
 }
 
+// Another worker booked the request while this one found fault with it: the first outcome stands.
+func TestRejectionComesTooLate(t *testing.T) {
+	w := newWorld(t)
+	w.grant("ann", 10)
+	l := w.newLedger()
+	asked := []*proto.TipRequest{request(t, "ann", "k", live, "rose", 1, "")}
+	l.settle(t.Context(), asked)
+	if got := outcomes(l.reject(t.Context(), asked[0], errors.New("a broken constraint"))); !slices.Equal(got, []proto.TipOutcome{tryAgain}) {
+		t.Errorf("a booked request was rejected: %v", got)
+	}
+	if decided, _ := l.settle(t.Context(), asked); decided[0].outcome != booked {
+		t.Errorf("asked again: %v", outcomes(decided))
+	}
+}
+
 // A worker that dies after the commit leaves the announcement to another one.
 func TestUnannouncedTipIsSwept(t *testing.T) {
 	w := newWorld(t)
