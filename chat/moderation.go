@@ -80,6 +80,9 @@ func (c *Chat) Delete(ctx context.Context, roomID string, by *proto.User, messag
 	if !by.GetRole().Moderates() {
 		return ErrForbidden
 	}
+	if !store.ValidID(messageID) {
+		return ErrNotFound
+	}
 	message, err := c.history.deletable(ctx, roomID, messageID)
 	if errors.Is(err, ErrNotFound) {
 		if gone, queryErr := isDeleted(ctx, c.pool, roomID, messageID); queryErr != nil || gone {

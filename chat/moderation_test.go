@@ -39,6 +39,7 @@ func TestDelete(t *testing.T) {
 	w.ok(c.Delete(t.Context(), roomID, host, m.Id))
 	w.is(c.Pin(t.Context(), roomID, moderator, m.Id), ErrNotFound)
 	w.is(c.Delete(t.Context(), roomID, moderator, "msg_unknown"), ErrNotFound)
+	w.is(c.Delete(t.Context(), roomID, moderator, "msg\x00"), ErrNotFound)
 	w.is(c.Delete(t.Context(), roomID, moderator, store.NewID("msg")), ErrNotFound)
 	w.is(c.Delete(t.Context(), "another", moderator, kept.Id), ErrNotFound)
 	w.is(c.Delete(t.Context(), roomID, viewer, kept.Id), ErrForbidden)
@@ -241,6 +242,8 @@ func TestSanctionRefusesBadInput(t *testing.T) {
 		{"user id of 129 bytes", moderator, &proto.UserSanction{UserId: strings.Repeat("x", 129), Kind: mute, DurationMs: 1}, bad},
 		{"duration -2", moderator, &proto.UserSanction{UserId: "x", Kind: mute, DurationMs: -2}, bad},
 		{"more than a year", moderator, &proto.UserSanction{UserId: "x", Kind: mute, DurationMs: year + 1}, bad},
+		{"user id with NUL", moderator, &proto.UserSanction{UserId: "x\x00", Kind: mute, DurationMs: 1}, bad},
+		{"note with NUL", moderator, &proto.UserSanction{UserId: "x", Kind: mute, DurationMs: 1, Note: "\x00"}, bad},
 		{"note of 501", moderator, &proto.UserSanction{UserId: "x", Kind: mute, DurationMs: 1, Note: strings.Repeat("é", 501)}, bad},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -52,12 +53,12 @@ func (c *Chat) Sanction(ctx context.Context, roomID string, by *proto.User, s *p
 	switch {
 	case !ok:
 		return invalid("kind is mute or ban")
-	case s.UserId == "" || len(s.UserId) > maxUserID || !utf8.ValidString(s.UserId):
-		return invalid("user_id holds 1 to %d bytes", maxUserID)
+	case s.UserId == "" || len(s.UserId) > maxUserID || !storable(s.UserId):
+		return invalid("user_id holds 1 to %d bytes of UTF-8 without NUL", maxUserID)
 	case s.DurationMs < forGood || s.DurationMs > MaxSanction.Milliseconds():
 		return invalid("duration_ms is -1, 0, or up to %d", MaxSanction.Milliseconds())
-	case utf8.RuneCountInString(s.Note) > MaxNote:
-		return invalid("a note holds at most %d code points", MaxNote)
+	case utf8.RuneCountInString(s.Note) > MaxNote || !storable(s.Note):
+		return invalid("a note holds at most %d code points, none of them NUL", MaxNote)
 	case s.UserId == by.Id && s.DurationMs != lift:
 		return ErrForbidden
 	}
@@ -85,6 +86,9 @@ func (c *Chat) Sanction(ctx context.Context, roomID string, by *proto.User, s *p
 		return []*proto.Event{{Event: &proto.Event_UserSanctioned{UserSanctioned: said}}}, nil
 	})
 }
+
+// storable reports whether Postgres takes a text: UTF-8 without NUL.
+func storable(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
 // impose writes a sanction and returns its end, nil for none.
 func impose(ctx context.Context, tx pgx.Tx, roomID string, by *proto.User, word string, s *proto.UserSanction) (until *time.Time, err error) {
