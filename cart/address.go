@@ -103,6 +103,9 @@ func (c *Cart) SetAddress(ctx context.Context, userID string, cmd *proto.OrderAd
 
 // lockOwnOrder is lockOrder for the buyer's own; another's is as if it were not there.
 func lockOwnOrder(ctx context.Context, tx pgx.Tx, userID, orderID string) (lockedOrder, error) {
+	if !store.ValidID(orderID) {
+		return lockedOrder{}, ErrOrderNotFound
+	}
 	o, err := lockOrder(ctx, tx, orderID)
 	if errors.Is(err, pgx.ErrNoRows) || err == nil && o.BuyerID != userID {
 		return o, ErrOrderNotFound

@@ -16,6 +16,9 @@ func (c *Cart) Cancel(ctx context.Context, userID, requestID, orderID string) (*
 	if err := checkKey(requestID); err != nil {
 		return nil, err
 	}
+	if !store.ValidID(orderID) {
+		return nil, ErrOrderNotFound
+	}
 	var order *proto.Order
 	var sales []string
 	var moved bool

@@ -3,6 +3,7 @@ package cart
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	_ "embed"
 
 	"github.com/jackc/pgx/v5"
@@ -34,7 +35,7 @@ func (c *Cart) CreateOrder(ctx context.Context, roomID string, by Buyer, request
 	if err := checkOrder(by, requestID, cmd); err != nil {
 		return nil, err
 	}
-	hash, err := contentHash(cmd)
+	hash, err := orderHash(roomID, cmd)
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +50,16 @@ func (c *Cart) CreateOrder(ctx context.Context, roomID string, by Buyer, request
 		c.cfg.entered(o.order)
 	}
 	return o.order, o.refusal
+}
+
+// orderHash is contentHash with the room: the same items in another room are another order.
+func orderHash(roomID string, cmd *proto.OrderCreate) ([]byte, error) {
+	hash, err := contentHash(cmd)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(append(hash, roomID...))
+	return sum[:], nil
 }
 
 func checkOrder(by Buyer, requestID string, cmd *proto.OrderCreate) error {

@@ -40,6 +40,8 @@ func TestCreateOrder(t *testing.T) {
 	m.expect("sku after the repetition", m.counts("k-tea-s"), [2]int64{2, 0})
 	_, err = m.cart.CreateOrder(t.Context(), "demo", by, "k1", items("tea-s", 3))
 	m.refused(err, ErrKeyConflict)
+	_, err = m.cart.CreateOrder(t.Context(), "", by, "k1", cmd)
+	m.refused(err, ErrKeyConflict)
 	other, err := m.cart.CreateOrder(t.Context(), "demo", buyer("bob"), "k1", items("tea-s", 1))
 	m.must(err)
 	m.expect("another buyer's key is another key", other.Id != o.Id, true)
@@ -211,6 +213,8 @@ func TestOrderOfRequest(t *testing.T) {
 		{"another's by key", "bob", &proto.OrderGet{OfRequestId: "k1"}, "", ErrOrderNotFound},
 		{"unknown id", "ann", &proto.OrderGet{OrderId: "ord_0"}, "", ErrOrderNotFound},
 		{"unknown key", "ann", &proto.OrderGet{OfRequestId: "zz"}, "", ErrOrderNotFound},
+		{"id with NUL", "ann", &proto.OrderGet{OrderId: "ord\x00"}, "", ErrOrderNotFound},
+		{"key with NUL", "ann", &proto.OrderGet{OfRequestId: "k\x00"}, "", ErrRequestIDRequired},
 		{"neither", "ann", &proto.OrderGet{}, "", ErrInvalid},
 	} {
 		t.Run(row.name, func(t *testing.T) {

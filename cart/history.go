@@ -27,12 +27,18 @@ const (
 func (c *Cart) Order(ctx context.Context, userID string, cmd *proto.OrderGet) (*proto.Order, error) {
 	switch {
 	case cmd.OrderId != "":
+		if !store.ValidID(cmd.OrderId) {
+			return nil, ErrOrderNotFound
+		}
 		o, err := readOrder(ctx, c.cfg.Pool, cmd.OrderId)
 		if err == nil && o.Buyer.Id != userID {
 			return nil, ErrOrderNotFound
 		}
 		return o, err
 	case cmd.OfRequestId != "":
+		if err := checkKey(cmd.OfRequestId); err != nil {
+			return nil, err
+		}
 		for _, kind := range []string{kindFlashBuy, kindOrderCreate} {
 			a, err := readAttempt(ctx, c.cfg.Pool, userID, kind, cmd.OfRequestId)
 			if err != nil {

@@ -2,6 +2,7 @@ package cart
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -70,4 +71,20 @@ func TestStatesHaveTheirWireForm(t *testing.T) {
 	if len(seen) != len(proto.OrderState_name)-1 {
 		t.Errorf("the wire knows %d states, we %d", len(proto.OrderState_name)-1, len(seen))
 	}
+}
+
+// A NUL is what Postgres takes for no text at all.
+func TestOrderIDThatCanBeNone(t *testing.T) {
+	m := newMarket(t)
+	for _, id := range []string{"", "ord\x00", strings.Repeat("x", store.MaxID+1)} {
+		t.Run(fmt.Sprintf("%.8q", id), func(t *testing.T) {
+			_, err := m.cart.Pay(t.Context(), "ann", "p1", id)
+			m.refused(err, ErrOrderNotFound)
+			_, err = m.cart.Cancel(t.Context(), "ann", "c1", id)
+			m.refused(err, ErrOrderNotFound)
+			_, err = m.cart.SetAddress(t.Context(), "ann", &proto.OrderAddress{OrderId: id, ShipTo: goodAddress()})
+			m.refused(err, ErrOrderNotFound)
+		})
+	}
+	m.expect("keys", scan[int](m, `SELECT count(*) FROM request_key`), 0)
 }

@@ -78,6 +78,9 @@ func (c *Cart) UpdateProduct(ctx context.Context, roomID string, by *proto.User,
 
 // lockShelved locks a product that is on the room's shelf and of the room's shop.
 func lockShelved(ctx context.Context, tx pgx.Tx, roomID, productID string) (*proto.Product, error) {
+	if !store.ValidID(productID) {
+		return nil, ErrProductNotInRoom
+	}
 	r, err := readRoom(ctx, tx, roomID)
 	if err != nil {
 		return nil, err

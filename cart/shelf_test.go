@@ -160,6 +160,7 @@ func TestPushRefusals(t *testing.T) {
 		{"room that has not begun", "later", "tea", 0, ErrRoomNotLive},
 		{"not on the shelf", "demo", "back", 0, ErrProductNotInRoom},
 		{"no such product", "demo", "nope", 0, ErrProductNotInRoom},
+		{"product id with NUL", "demo", "tea\x00", 0, ErrProductNotInRoom},
 		{"off sale", "demo", "off", 0, ErrProductOffSale},
 		{"too short", "demo", "tea", 999, ErrInvalid},
 		{"negative", "demo", "tea", -1, ErrInvalid},
