@@ -49,26 +49,25 @@ for i = 1, #KEYS - 3 do
     word = 'own_sale'
   elseif not closed and now < opens then
     word = 'not_started'
+  elseif lossy and redis.call('HEXISTS', KEYS[3], user) == 1 then
+    -- Marks were lost with an earlier Redis: a buyer whom the ledger knows may be repeating a key that
+    -- it has decided. Nothing may be taken for that, or the buyer would hold its pieces twice.
+    word = 'ask'
+  elseif closed then
+    word = 'sale_ended'
+  elseif available < quantity then
+    word = 'sold_out'
+  elseif limit > 0 and tonumber(redis.call('HGET', KEYS[3], user) or 0) + quantity > limit then
+    word = 'limit_per_buyer'
   else
-    if closed then
-      word = 'sale_ended'
-    elseif available < quantity then
-      word = 'sold_out'
-    elseif limit > 0 and tonumber(redis.call('HGET', KEYS[3], user) or 0) + quantity > limit then
-      word = 'limit_per_buyer'
-    end
-    -- Marks were lost with an earlier Redis: a buyer whom the ledger knows may be repeating a key.
-    if word and lossy and redis.call('HEXISTS', KEYS[3], user) == 1 then
-      word = 'ask'
-    elseif word == 'sold_out' or word == 'limit_per_buyer' then
-      redis.call('SET', markKey, word .. ':' .. content, 'EX', ARGV[2])
-    elseif not word then
-      word = 'reserved'
-      available = available - quantity
-      taken = taken + quantity
-      redis.call('HSET', KEYS[2], field, quantity .. ':' .. string.format('%.0f', now) .. ':' .. content .. ':' .. buyer)
-      redis.call('HINCRBY', KEYS[3], user, quantity)
-    end
+    word = 'reserved'
+    available = available - quantity
+    taken = taken + quantity
+    redis.call('HSET', KEYS[2], field, quantity .. ':' .. string.format('%.0f', now) .. ':' .. content .. ':' .. buyer)
+    redis.call('HINCRBY', KEYS[3], user, quantity)
+  end
+  if not mark and (word == 'sold_out' or word == 'limit_per_buyer') then
+    redis.call('SET', markKey, word .. ':' .. content, 'EX', ARGV[2])
   end
   reply[i + 1] = word
 end

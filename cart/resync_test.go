@@ -273,3 +273,27 @@ func TestResyncLoadsManyBuyers(t *testing.T) {
 	_, err = s.buy(s.cart, "new", "k", 1)
 	s.must(err)
 }
+
+// A buyer repeats the key of an order after Redis has forgotten it, while there is stock and the limit
+// leaves room: nothing is reserved for the repeat, and the rest of the limit is still the buyer's.
+func TestRepeatAfterRedisLostHoldsNothing(t *testing.T) {
+	s := newStall(t, 3, 2)
+	s.ledger()
+	first, err := s.buy(s.cart, "ann", "k", 1)
+	s.must(err)
+	s.settled()
+	s.must(s.cfg.Redis.FlushDB(t.Context()).Err())
+	again, err := s.buy(s.cart, "ann", "k", 1)
+	s.must(err)
+	s.expect("order", again.Id, first.Id)
+	s.settled()
+	available, held, _ := s.counters()
+	s.expect("counters", available+" "+held, "2 0")
+	_, err = s.buy(s.cart, "ann", "k2", 1)
+	s.must(err)
+	_, err = s.buy(s.cart, "ann", "k3", 1)
+	s.refused(err, ErrLimitPerBuyer)
+	_, err = s.buy(s.cart, "bob", "k", 1)
+	s.must(err)
+	s.expect("sold", s.sold(), int64(3))
+}
