@@ -16,6 +16,9 @@ const (
 	reapAfter = 30 * time.Second
 	// reapGap is the longest stretch between two answers that counts as answering throughout.
 	reapGap = 10 * time.Second
+	// forgetAfter is how long a sale is remembered that is not looked at: it was closed, or another
+	// process looks at it.
+	forgetAfter = time.Minute
 )
 
 // reaper ends reservations that nobody resolves: a gateway died with them. It first writes void
@@ -29,8 +32,15 @@ type reaper struct {
 	// Time in which the ledger answered, since the process began, and when it last did.
 	answered   time.Duration
 	answeredAt time.Time
-	// The reading of answered at which each reservation was first seen, by sale.
-	seen map[string]map[sighting]time.Duration
+	// The sales with reservations that are not decided.
+	seen map[string]watch
+}
+
+// watch is what the reaper knows of one sale, by its reading of answered.
+type watch struct {
+	lookedAt time.Duration
+	// When each reservation was first seen.
+	since map[sighting]time.Duration
 }
 
 // sighting is one reservation of a key, which may be released and reserved again.
@@ -40,7 +50,7 @@ type sighting struct {
 }
 
 func newReaper(cfg Config) *reaper {
-	return &reaper{cfg: cfg, seen: map[string]map[sighting]time.Duration{}}
+	return &reaper{cfg: cfg, seen: map[string]watch{}}
 }
 
 // probe asks the ledger whether it is there, as gateways do, and lets the time of the reservations
@@ -65,12 +75,17 @@ func (r *reaper) pass(now time.Time) {
 		r.answered += gap
 	}
 	r.answeredAt = now
+	for saleID, w := range r.seen {
+		if r.answered-w.lookedAt >= forgetAfter {
+			delete(r.seen, saleID)
+		}
+	}
 }
 
 // overdue notes a sale's undecided reservations and returns those that have been seen for too long.
 // What is not among them any more is forgotten.
 func (r *reaper) overdue(saleID string, undecided []reservation) []reservation {
-	before := r.seen[saleID]
+	before := r.seen[saleID].since
 	now := make(map[sighting]time.Duration, len(undecided))
 	var late []reservation
 	for _, p := range undecided {
@@ -87,7 +102,7 @@ func (r *reaper) overdue(saleID string, undecided []reservation) []reservation {
 	if len(now) == 0 {
 		delete(r.seen, saleID)
 	} else {
-		r.seen[saleID] = now
+		r.seen[saleID] = watch{lookedAt: r.answered, since: now}
 	}
 	return late
 }

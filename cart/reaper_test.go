@@ -47,6 +47,26 @@ func TestReaperCountsOnlyAnsweredTime(t *testing.T) {
 	}
 }
 
+// A sale that closes is not counted any more; its reservations must not keep the reaper asking.
+func TestReaperForgetsSales(t *testing.T) {
+	r := newReaper(Config{})
+	now := time.UnixMilli(0)
+	r.overdue("closed", []reservation{{attemptKey: attemptKey{"ann", "k"}, at: "1"}})
+	for range 60 {
+		now = now.Add(time.Second)
+		r.pass(now)
+		r.overdue("open", []reservation{{attemptKey: attemptKey{"bob", "k"}, at: "1"}})
+	}
+	if _, ok := r.seen["open"]; !ok || len(r.seen) != 2 {
+		t.Fatalf("seen after a minute: %v", r.seen)
+	}
+	now = now.Add(time.Second)
+	r.pass(now)
+	if _, ok := r.seen["open"]; !ok || len(r.seen) != 1 {
+		t.Errorf("seen after more than a minute: %v", r.seen)
+	}
+}
+
 // stranded leaves a reservation of ann's key k for 2 pieces that no gateway asks about.
 func (s *stall) stranded() *bid {
 	s.t.Helper()
