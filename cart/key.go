@@ -23,7 +23,8 @@ const (
 	kindOrderCancel = "order_cancel"
 )
 
-// keyAge is how long request_key remembers.
+// keyAge is how long a request_key is kept, and an attempt that was refused. An attempt that was
+// ordered stays with its order.
 const keyAge = 24 * time.Hour
 
 // checkKey refuses what cannot be a request_id.
@@ -68,6 +69,13 @@ func claimKey(ctx context.Context, tx pgx.Tx, userID, kind, key string, cmd prot
 func pruneKeys(ctx context.Context, q store.Querier) error {
 	if _, err := q.Exec(ctx, `DELETE FROM request_key WHERE at < now() - make_interval(secs => $1)`, keyAge.Seconds()); err != nil {
 		return fmt.Errorf("prune request keys: %w", err)
+	}
+	return nil
+}
+
+func pruneAttempts(ctx context.Context, q store.Querier) error {
+	if _, err := q.Exec(ctx, `DELETE FROM attempt WHERE outcome <> 'ordered' AND at < now() - make_interval(secs => $1)`, keyAge.Seconds()); err != nil {
+		return fmt.Errorf("prune refused attempts: %w", err)
 	}
 	return nil
 }

@@ -14,8 +14,8 @@ import (
 // sweepBatch is how many orders expire in one transaction.
 const sweepBatch = 100
 
-// sweeper ends what time has ended: orders that were not paid and products on show. Any number of
-// them may run.
+// sweeper ends what time has ended: orders that were not paid and products on show, and once an hour
+// old keys and refusals. Any number of them may run.
 type sweeper struct {
 	cfg    Config
 	resync func(ctx context.Context, saleID string) error
@@ -41,6 +41,7 @@ func (s *sweeper) run(ctx context.Context) error {
 		if time.Since(keysAt) > time.Hour {
 			keysAt = time.Now()
 			s.report(ctx, pruneKeys(ctx, s.cfg.Pool))
+			s.report(ctx, pruneAttempts(ctx, s.cfg.Pool))
 		}
 	}
 }

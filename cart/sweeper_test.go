@@ -182,3 +182,17 @@ func TestKeysArePruned(t *testing.T) {
 	m.must(pruneKeys(t.Context(), m.pool()))
 	m.expect("old key", scan[int](m, `SELECT count(*) FROM request_key`), 0)
 }
+
+// Refusals go after their 24 h; an order's attempt stays with it.
+func TestRefusedAttemptsArePruned(t *testing.T) {
+	m := newMarket(t)
+	m.order("k", "tea-s", 1)
+	_, err := m.cart.CreateOrder(t.Context(), "demo", buyer("ann"), "k2", items("pot", 9))
+	m.refused(err, ErrSoldOut)
+	m.exec(`UPDATE attempt SET at = now() - interval '23 hours 59 minutes'`)
+	m.must(pruneAttempts(t.Context(), m.pool()))
+	m.expect("young attempts", scan[int](m, `SELECT count(*) FROM attempt`), 2)
+	m.exec(`UPDATE attempt SET at = now() - interval '24 hours 1 second'`)
+	m.must(pruneAttempts(t.Context(), m.pool()))
+	m.expect("old attempts", scan[string](m, `SELECT string_agg(key, ' ') FROM attempt`), "k")
+}

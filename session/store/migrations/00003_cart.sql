@@ -162,7 +162,8 @@ CREATE TABLE order_event (
 -- What happened to orders lately besides their making, for Resync.
 CREATE INDEX order_event_later ON order_event (at) WHERE n > 1;
 
--- The recorded outcome of a flash_buy or order_create under its key, written once.
+-- The recorded outcome of a flash_buy or order_create under its key, written once. Refusals are kept
+-- 24 h, what was ordered as long as its order.
 CREATE TABLE attempt (
     buyer_id   text NOT NULL,
     key        text NOT NULL,
@@ -176,7 +177,7 @@ CREATE TABLE attempt (
     at         timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (buyer_id, key, kind)
 );
-CREATE INDEX attempt_at ON attempt (at);
+CREATE INDEX attempt_refused_at ON attempt (at) WHERE outcome <> 'ordered';
 -- Buyers of a sale whom a Resync must know besides those with orders.
 CREATE INDEX attempt_refused ON attempt (sale_id) WHERE outcome <> 'ordered';
 
