@@ -96,7 +96,9 @@ func (a *admission) deliver(saleID string, bids *[]*bid, decisions []*proto.Flas
 		}
 		able = true
 		got := ledgerAnswer(decisions[i])
-		if _, final := outcomeWords[outcome]; final || !b.reserved {
+		// After a lost answer another worker may still decide this: the reservation stays until one
+		// did, or until it is reaped.
+		if _, final := outcomeWords[outcome]; final || !b.reserved || *unknown {
 			b.done <- got
 			continue
 		}

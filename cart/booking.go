@@ -53,6 +53,7 @@ type booking struct {
 
 	decisions []*proto.FlashDecision
 	made      []*proto.Order // of this transaction
+	found     []*proto.Order // of earlier ones, as they are now
 	news      roomNews
 }
 
@@ -65,14 +66,16 @@ func (b *booking) commit(ctx context.Context, cfg Config) error {
 			return nil
 		}
 		if race == maxRaces || !errors.Is(err, errRaced) {
-			b.decisions, b.made, b.news = nil, nil, nil
+			b.reset()
 			return fmt.Errorf("book %d attempts: %w", len(b.asked), err)
 		}
 	}
 }
 
+func (b *booking) reset() { b.decisions, b.made, b.found, b.news = nil, nil, nil, roomNews{} }
+
 func (b *booking) run(ctx context.Context, tx pgx.Tx) error {
-	b.decisions, b.made, b.news = nil, nil, roomNews{}
+	b.reset()
 	read, err := b.read(ctx, tx)
 	if err != nil {
 		return err
@@ -190,7 +193,7 @@ func (b *booking) write(ctx context.Context, tx pgx.Tx, read *books, decided []d
 			continue
 		}
 		emptied := sale.sold >= sale.quantity && !sale.soldOut
-		batch.Queue(`UPDATE sale SET sold = $2, sold_out = $3 WHERE id = $1`, id, booked(sale.sold, sale.quantity), sale.soldOut || emptied)
+		batch.Queue(`UPDATE sale SET sold = $2, sold_out = $3 WHERE id = $1`, id, sale.sold, sale.soldOut || emptied)
 		if emptied {
 			b.news.add(sale.roomID, soldOutEvent(id))
 		}
@@ -224,12 +227,12 @@ func (b *booking) answer(ctx context.Context, tx pgx.Tx, decided []decision, ord
 			earlier = append(earlier, d.orderID)
 		}
 	}
-	known := map[string]*proto.Order{}
-	found, err := readOrders(ctx, tx, earlier)
-	if err != nil {
+	var err error
+	if b.found, err = readOrders(ctx, tx, earlier); err != nil {
 		return err
 	}
-	for _, o := range found {
+	known := map[string]*proto.Order{}
+	for _, o := range b.found {
 		known[o.Id] = o
 	}
 	for i, d := range decided {

@@ -108,7 +108,7 @@ func (b *books) decideOne(a *proto.FlashAttempt) decision {
 		return decision{outcome: outcomeNotStarted}
 	case n < 1 || n > MaxQuantity:
 		return decision{outcome: outcomeRejected, fresh: true}
-	case sale.sold+n > sale.quantity+oversell():
+	case sale.sold+n > sale.quantity:
 		return decision{outcome: outcomeSoldOut, fresh: true}
 	case sale.limit > 0 && b.held[who]+n > int64(sale.limit):
 		return decision{outcome: outcomeLimit, fresh: true}

@@ -341,6 +341,51 @@ func TestBusyReleasesTheReservation(t *testing.T) {
 	s.must(err)
 }
 
+// After a lost answer some worker may still decide the attempt: its reservation stays until one did.
+func TestUnknownAttemptKeepsItsReservation(t *testing.T) {
+	s := newStall(t, 5, 0)
+	asked := 0
+	sub, err := s.cfg.Bus.Serve(busFlash, func(r bus.Request) {
+		batch := new(proto.FlashBatch)
+		s.ok(r.Decode(batch))
+		if asked++; asked > 1 {
+			s.ok(r.Respond(&proto.FlashDecisions{Decisions: refuseAll(batch.Attempts, outcomeNotStarted)}))
+		}
+	})
+	s.must(err)
+	defer sub.Close()
+	_, err = s.buy(s.cart, "ann", "k", 2)
+	s.refused(err, ErrNotStarted)
+	available, held, pending := s.counters()
+	s.expect("counters", fmt.Sprintf("%s %s %d", available, held, pending), "3 2 1")
+}
+
+// A worker dies between its commit and its words: the next one that is asked tells the buyer.
+func TestOrderOfADeadWorkerIsTold(t *testing.T) {
+	s := newStall(t, 5, 0)
+	told := s.listen()
+	b := s.stranded()
+	dead, err := newSaleLedger(s.cfg)
+	s.must(err)
+	made := dead.book(t.Context(), []*proto.FlashAttempt{b.attempt}).made[0]
+	s.ledger()
+	s.must(s.cfg.Bus.Request(t.Context(), busFlash, &proto.FlashBatch{Attempts: []*proto.FlashAttempt{b.attempt}}, new(proto.FlashDecisions)))
+	if ev := told(1)[0]; !proto.Equal(ev.Event.GetOrderUpdated().GetOrder(), made) || ev.UserId != "ann" {
+		t.Errorf("told %v, made %v", ev, made)
+	}
+}
+
+// Another worker ordered the attempt while this one found fault with it: the first outcome stands.
+func TestRejectionComesTooLate(t *testing.T) {
+	s := newStall(t, 5, 0)
+	b := s.stranded()
+	l, err := newSaleLedger(s.cfg)
+	s.must(err)
+	s.expect("first", l.book(t.Context(), []*proto.FlashAttempt{b.attempt}).decisions[0].Outcome, outcomeOrdered)
+	late := l.reject(t.Context(), b.attempt, errors.New("a broken constraint"))
+	s.expect("late", late.decisions[0].Outcome, outcomeTryAgain)
+}
+
 // One attempt with data that cannot be booked does not hold up the others.
 func TestPoisonedAttemptIsRejectedAlone(t *testing.T) {
 	s := newStall(t, 10, 0)

@@ -117,6 +117,8 @@ func (l *saleLedger) serve(ctx context.Context, envelopes []envelope) {
 		rest = rest[len(e.attempts):]
 	}
 	l.cfg.entered(done.made...)
+	// Whoever made these may have died before it told their buyers.
+	l.cfg.tell(done.found...)
 	done.news.publish(l.cfg)
 	settleAttempts(ctx, l.cfg, asked, done.decisions)
 	for _, a := range asked {
@@ -160,7 +162,7 @@ func (l *saleLedger) book(ctx context.Context, asked []*proto.FlashAttempt) book
 		first, second := l.book(ctx, asked[:len(asked)/2]), l.book(ctx, asked[len(asked)/2:])
 		b.decisions = append(first.decisions, second.decisions...)
 		b.made = append(first.made, second.made...)
-		b.news = roomNews{}
+		b.found = append(first.found, second.found...)
 		for _, half := range []roomNews{first.news, second.news} {
 			for roomID, events := range half {
 				b.news[roomID] = append(b.news[roomID], events...)

@@ -22,6 +22,7 @@ func (l *saleLedger) reject(ctx context.Context, a *proto.FlashAttempt, cause er
 	l.cfg.Log.Error("a flash attempt was rejected", "sale", a.SaleId, "err", cause)
 	ctx, cancel := context.WithTimeout(ctx, bookTimeout)
 	defer cancel()
+	late := false
 	err = store.InTx(ctx, l.cfg.Pool, func(tx pgx.Tx) error {
 		// Under the sale's lock, as every outcome is written.
 		if _, err := lockSales(ctx, tx, []string{clean(a.SaleId)}); err != nil {
@@ -34,11 +35,15 @@ func (l *saleLedger) reject(ctx context.Context, a *proto.FlashAttempt, cause er
 		}
 		var row attemptRows
 		row.add(&proto.FlashAttempt{SaleId: clean(a.SaleId), Buyer: a.Buyer, Key: a.Key, Hash: a.Hash, Quantity: a.Quantity}, outcomeRejected, "")
-		_, err = tx.Exec(ctx, insertAttemptsSQL, row.args()...)
+		tag, err := tx.Exec(ctx, insertAttemptsSQL, row.args()...)
+		late = tag.RowsAffected() == 0
 		return err
 	})
 	if err != nil {
 		l.cfg.Log.Error("a rejected flash attempt was not kept", "err", err)
+	}
+	if err != nil || late {
+		// Where another worker has decided the attempt meanwhile, its outcome is found when asked again.
 		b.decisions = refuseAll(b.asked, outcomeTryAgain)
 	}
 	return b

@@ -220,7 +220,7 @@ func (c *counting) write(ctx context.Context) error {
 	}
 	keys := saleKeys(c.sale.id)
 	args := []any{
-		c.sale.roomID, store.HashUser(c.sale.createdBy), c.sale.quantity + oversell(), c.sale.sold, c.sale.limit, flag(closed),
+		c.sale.roomID, store.HashUser(c.sale.createdBy), c.sale.quantity, c.sale.sold, c.sale.limit, flag(closed),
 		max(0, c.sale.startsAt.Sub(c.now).Milliseconds()), c.epoch, c.now.UnixMicro(), flag(c.anew), flag(c.lossy),
 		int(ttl.Seconds()), int(markAge.Seconds()),
 	}
