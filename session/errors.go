@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -25,7 +26,7 @@ var ErrNoRoom = store.ErrNoRoom
 
 // Refusals of the gateway itself.
 var (
-	ErrDraining        = proto.Refuse(proto.ReasonBusy, "this gateway is closing").After(time.Second)
+	ErrDraining        = proto.Refuse(proto.ReasonBusy, "this gateway is starting or closing").After(time.Second)
 	ErrFull            = proto.Refuse(proto.ReasonBusy, "this gateway is full").After(2 * time.Second)
 	ErrTooBusy         = proto.Refuse(proto.ReasonBusy, "too many commands of this connection are still running")
 	ErrUnknownCommand  = proto.Refuse(proto.ReasonUnknownCommand, "this server does not know the command")
@@ -38,6 +39,15 @@ var (
 	errBadAfterSeq     = proto.Refuse(proto.ReasonMalformedFrame, "after_seq is a whole number of at least 0")
 	errOriginForbidden = proto.Refuse(proto.ReasonForbidden, "pages of this origin may not connect")
 )
+
+// told returns what a client may be told of err. Where a server of ours is away or slow, nobody knows
+// whether it was done; asking again settles that.
+func told(err error) error {
+	if !isProblem(err) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || store.Unreachable(err)) {
+		return ErrTryAgain.After(time.Second)
+	}
+	return err
+}
 
 func isProblem(err error) bool {
 	var p *proto.Problem

@@ -30,14 +30,14 @@ type problemDetails struct {
 }
 
 // WriteProblem answers a request with Problem Details. What is not a proto.Problem is logged here,
-// once, and reaches the client as "internal". Writing may fail because the client left, which is
+// once, and reaches the client as "internal", or "try_again" where a server of ours is away. Writing may fail because the client left, which is
 // nobody's concern.
 func WriteProblem(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	var p *proto.Problem
 	if !errors.As(err, &p) && r.Context().Err() == nil {
 		log.Error("request failed", "method", r.Method, "url", SafeURL(r.URL), "err", err)
 	}
-	wire := proto.Wire(err)
+	wire := proto.Wire(told(err))
 	if wire.RetryAfterMs > 0 {
 		w.Header().Set("Retry-After", strconv.FormatInt((wire.RetryAfterMs+999)/1000, 10))
 	}

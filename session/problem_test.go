@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,6 +35,10 @@ func TestWriteProblem(t *testing.T) {
 			`{"type":"about:blank","title":"Too Many Requests","status":429,"detail":"too fast","reason":"rate_limited","retry_after_ms":1500}`, false,
 		},
 		{"sign in", ErrSignInRequired, 401, http.Header{"Www-Authenticate": {"Bearer"}}, "", false},
+		{
+			"postgres away", fmt.Errorf("read room: %w", &net.OpError{Op: "dial", Net: "unix", Err: syscall.ECONNREFUSED}), 503, http.Header{"Retry-After": {"1"}},
+			`{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"no answer in time; ask again with the same request_id","reason":"try_again","retry_after_ms":1000}`, true,
+		},
 		{
 			"unknown", errors.New("password is hunter2"), 500, nil,
 			`{"type":"about:blank","title":"Internal Server Error","status":500,"detail":"something went wrong on our side","reason":"internal"}`, true,

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
@@ -26,7 +25,7 @@ const (
 // Route carries out one kind of command.
 type Route struct {
 	// Handle does it and returns the reply; nil is an empty one. Errors that are Problems reach the
-	// viewer as they are, others as "internal". ctx ends after GatewayConfig.CommandTimeout and when
+	// viewer as they are, others as "internal", or as "try_again" where a server of ours is away. ctx ends after GatewayConfig.CommandTimeout and when
 	// the gateway has drained, but not when the viewer's connection drops: what was begun is finished.
 	Handle func(ctx context.Context, c Call) (*proto.Ok, error)
 	Access Access
@@ -167,10 +166,7 @@ func (c *Conn) answer(kind, requestID string, ok *proto.Ok, err error) {
 		if !isProblem(err) {
 			c.gw.cfg.Log.Error("command failed", "command", kind, "room", c.room.roomID, "err", err)
 		}
-		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-			err = ErrTryAgain
-		}
-		e := proto.Wire(err)
+		e := proto.Wire(told(err))
 		e.Message = strings.ToValidUTF8(e.Message, "\uFFFD") // it may quote the client
 		result = e.Reason
 		reply.Result = &proto.Reply_Error{Error: e}

@@ -246,6 +246,31 @@ func TestErrorKinds(t *testing.T) {
 	}
 }
 
+func TestUnreachable(t *testing.T) {
+	pool := openPool(t)
+	nowhere, err := pgxpool.New(t.Context(), "postgres://x@/x?host="+t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nowhere.Close)
+	for _, row := range []struct {
+		name, query string
+		pool        *pgxpool.Pool
+		want        bool
+	}{
+		{"no server", `SELECT 1`, nowhere, true},
+		{"ended by the server", `SELECT pg_terminate_backend(pg_backend_pid())`, pool, true},
+		{"no such table", `SELECT FROM nothing`, pool, false},
+		{"bad value", `SELECT 'x'::int`, pool, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			if _, err := row.pool.Exec(t.Context(), row.query); err == nil || store.Unreachable(err) != row.want {
+				t.Errorf("judged wrongly: %v", err)
+			}
+		})
+	}
+}
+
 func TestScriptRunAllSendsItsSourceWhereItIsMissing(t *testing.T) {
 	rdb, err := store.OpenRedis(t.Context(), stacktest.Redis(t))
 	if err != nil {
