@@ -3,7 +3,6 @@ package loadtest
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"livecart/proto"
 )
@@ -45,9 +44,6 @@ func (r *smokeRun) checkTips() Check {
 	return verdict("tips_told_once", bad, "%d tips × %d viewers", len(ids), len(staying))
 }
 
-// defaultBalanceNews is how long the news of a balance may take.
-const defaultBalanceNews = 5 * time.Second
-
 // checkBalances holds that what a gifter has left is what came in less what was sent.
 func (r *smokeRun) checkBalances(ctx context.Context) Check {
 	spent := map[*person]int64{}
@@ -64,7 +60,7 @@ func (r *smokeRun) checkBalances(ctx context.Context) Check {
 		if got, want := reply.GetOk().GetWalletBalance().GetBalance(), beansEach-spent[p]; got != want {
 			bad = append(bad, fmt.Sprintf("%s has %d beans, %d came in and %d were sent", p.id, got, beansEach, spent[p]))
 		}
-		if !until(ctx, r.balanceNews, func() bool { return p.history.beans() == beansEach-spent[p] }) {
+		if !until(ctx, r.pace.news, func() bool { return p.history.beans() == beansEach-spent[p] }) {
 			bad = append(bad, fmt.Sprintf("%s was last told of %d beans, not %d", p.id, p.history.beans(), beansEach-spent[p]))
 		}
 	}

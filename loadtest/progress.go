@@ -15,7 +15,16 @@ type Progress struct {
 	Attempts, Ordered, Paid, Reconnect int64
 }
 
-// reportProgress tells several times a second how far the run is, until stop is called.
+// enter begins a phase.
+func (r *smokeRun) enter(phase string) {
+	r.phase.Store(phase)
+	select {
+	case r.entered <- struct{}{}:
+	default:
+	}
+}
+
+// reportProgress tells with each phase and several times a second how far the run is, until stop is called.
 func (r *smokeRun) reportProgress(ctx context.Context) (stop func()) {
 	if r.Progress == nil {
 		return func() {}
@@ -26,7 +35,11 @@ func (r *smokeRun) reportProgress(ctx context.Context) (stop func()) {
 		defer close(done)
 		for ctx.Err() == nil {
 			r.Progress(r.progress())
-			pause(ctx, 250*time.Millisecond)
+			select {
+			case <-ctx.Done():
+			case <-r.entered:
+			case <-time.After(250 * time.Millisecond):
+			}
 		}
 	}()
 	return func() {

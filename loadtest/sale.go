@@ -22,7 +22,7 @@ type attemptRecord struct {
 	paid    bool
 }
 
-// sell starts the sale and lets all attempts go at it within two seconds.
+// sell starts the sale and lets all attempts go at it within the rush.
 func (r *smokeRun) sell(ctx context.Context) error {
 	// The welcome is as old as the connection; a fresh one knows of other sales.
 	if err := r.host.refresh(ctx); err != nil {
@@ -42,10 +42,9 @@ func (r *smokeRun) sell(ctx context.Context) error {
 		return fmt.Errorf("flash_start was refused: %v", reply.GetError())
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	const rush = 2 * time.Second
 	for i := range r.Pieces * r.AttemptsPerPiece {
 		p := r.crowd.people[i%len(r.crowd.people)]
-		delay := rand.N(rush)
+		delay := rand.N(r.pace.rush)
 		group.Go(func() error {
 			pause(ctx, delay)
 			return r.attempt(ctx, p, i%5 == 0)
@@ -104,12 +103,15 @@ func (r *smokeRun) pay(ctx context.Context) error {
 		if err := r.front.pay(ctx, payment.Url); err != nil {
 			return err
 		}
-		a.paid = until(ctx, 15*time.Second, func() bool {
+		paid := until(ctx, 15*time.Second, func() bool {
 			return a.buyer.history.order(a.orderID).GetState() == proto.OrderState_ORDER_STATE_PAID
 		})
-		if a.paid {
+		if paid {
 			r.paid.Add(1)
 		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		a.paid = paid
 		return ctx.Err()
 	})
 }
@@ -124,7 +126,7 @@ func (r *smokeRun) stop(ctx context.Context) error {
 		if sale := reply.GetOk().GetFlashSale(); sale != nil {
 			r.sale = sale
 			// The last numbered event has to reach everybody before gaps are looked for.
-			until(ctx, 10*time.Second, r.caughtUp)
+			until(ctx, r.pace.news, r.caughtUp)
 			return ctx.Err()
 		}
 		if proto.Reason(reply.GetError().GetReason()) != proto.ReasonVersionConflict {

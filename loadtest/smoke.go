@@ -35,7 +35,22 @@ type Smoke struct {
 	Audit func(ctx context.Context) (violated []string, err error)
 	// Progress, if set, is told several times a second how far the run is.
 	Progress func(Progress)
+
+	// How the run spends its time; defaultPace when zero.
+	pace pace
 }
+
+// pace is how a run spends its time.
+type pace struct {
+	// How long the room must be without comments before the crowd comes.
+	quiet time.Duration
+	// Time over which the attempts at the sale are spread.
+	rush time.Duration
+	// How long news may take to reach everybody; what is missing then is lost.
+	news time.Duration
+}
+
+var defaultPace = pace{quiet: time.Second, rush: 2 * time.Second, news: 10 * time.Second}
 
 // smokeRun is one run's state.
 type smokeRun struct {
@@ -45,9 +60,8 @@ type smokeRun struct {
 	crowd    *crowd
 	watchers []*person
 	gifters  []*person
-	phase    atomic.Value // string
-	// How long the news of a balance may take.
-	balanceNews time.Duration
+	phase    atomic.Value  // string
+	entered  chan struct{} // a phase was; at most one word waits
 
 	likesBefore int64
 	likes       atomic.Int64
@@ -81,7 +95,7 @@ func (s Smoke) Run(ctx context.Context) (*Result, error) {
 	if err := probeDatabase(ctx, s.Target); err != nil {
 		return nil, err
 	}
-	r := &smokeRun{Smoke: s, front: newShopfront(s.Target), comments: map[string]bool{}, balanceNews: defaultBalanceNews}
+	r := &smokeRun{Smoke: s, front: newShopfront(s.Target), entered: make(chan struct{}, 1), comments: map[string]bool{}}
 	begin := time.Now()
 	stopProgress := r.reportProgress(ctx)
 	defer stopProgress()
@@ -98,7 +112,7 @@ func (s Smoke) Run(ctx context.Context) (*Result, error) {
 		{"paying", r.pay},
 		{"stopping the sale", r.stop},
 	} {
-		r.phase.Store(step.name)
+		r.enter(step.name)
 		err := step.run(ctx)
 		if ctx.Err() != nil {
 			err = ctx.Err() // what stopped a step half way is no finding
@@ -107,7 +121,7 @@ func (s Smoke) Run(ctx context.Context) (*Result, error) {
 			return nil, fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
-	r.phase.Store("checking")
+	r.enter("checking")
 	result := &Result{Scenario: "smoke", Viewers: s.Viewers, Checks: r.checks(ctx), Latency: r.crowd.times.summary()}
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("checking: %w", ctx.Err())
@@ -131,6 +145,7 @@ func (s Smoke) complete() (Smoke, error) {
 	s.TalkSeconds = cmp.Or(s.TalkSeconds, 6)
 	s.Pieces = cmp.Or(s.Pieces, 50)
 	s.AttemptsPerPiece = cmp.Or(s.AttemptsPerPiece, 10)
+	s.pace = cmp.Or(s.pace, defaultPace)
 	switch {
 	case s.Viewers < 20:
 		return s, fmt.Errorf("smoke needs at least 20 viewers, not %d", s.Viewers)
@@ -156,9 +171,6 @@ func (r *smokeRun) end() {
 	r.front.close()
 }
 
-// quiet is how long the room must be without comments before the crowd comes.
-const quiet = time.Second
-
 func (r *smokeRun) join(ctx context.Context) error {
 	r.host = newPerson(r.Target, "the host", r.Target.HostToken, proto.JSON, newLatencies())
 	if err := r.host.join(ctx); err != nil {
@@ -167,9 +179,9 @@ func (r *smokeRun) join(ctx context.Context) error {
 	if phase := r.host.current().Welcome().GetRoom().GetPhase(); phase != proto.RoomPhase_ROOM_PHASE_LIVE {
 		return fmt.Errorf("%w: the room is %v, not live", ErrInvalid, phase)
 	}
-	pause(ctx, quiet)
+	pause(ctx, r.pace.quiet)
 	if n := r.host.history.told(); n > 0 {
-		return fmt.Errorf("%w: %d comments of others came within %v, and the accounting needs a room of its own", ErrInvalid, n, quiet)
+		return fmt.Errorf("%w: %d comments of others came within %v, and the accounting needs a room of its own", ErrInvalid, n, r.pace.quiet)
 	}
 	crowd, err := gather(ctx, r.Target, r.Viewers)
 	if err != nil {
@@ -179,8 +191,8 @@ func (r *smokeRun) join(ctx context.Context) error {
 	gifters := r.Viewers / 10
 	r.gifters, r.watchers = crowd.people[:gifters], crowd.people[gifters:]
 	// The counters of the room settle within a few seconds of the last join.
-	if !until(ctx, 10*time.Second, func() bool { return r.host.history.saw("room_stats") }) {
-		return errors.New("no room_stats came in 10 s")
+	if !until(ctx, r.pace.news, func() bool { return r.host.history.saw("room_stats") }) {
+		return fmt.Errorf("no room_stats came in %v", r.pace.news)
 	}
 	r.likesBefore = r.host.history.likes()
 	return nil

@@ -126,7 +126,7 @@ func (r *smokeRun) note(format string, args ...any) {
 // settle waits until everybody has been told of every comment, at most ten seconds: what is missing
 // then, the check tells.
 func (r *smokeRun) settle(ctx context.Context) error {
-	until(ctx, 10*time.Second, func() bool {
+	until(ctx, r.pace.news, func() bool {
 		for _, p := range r.staying() {
 			if p.history.told() < len(r.comments) {
 				return false

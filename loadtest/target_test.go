@@ -12,7 +12,7 @@ import (
 const testKey = "0123456789abcdef0123456789abcdef"
 
 // file writes a file of the test's own.
-func file(t *testing.T, content string) string {
+func file(t testing.TB, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -21,7 +21,7 @@ func file(t *testing.T, content string) string {
 	return path
 }
 
-func keyFile(t *testing.T, key string) string { return file(t, key+"\n") }
+func keyFile(t testing.TB, key string) string { return file(t, key+"\n") }
 
 // fails holds that err is one line with want in it.
 func fails(t *testing.T, err error, want string) {

@@ -1,0 +1,233 @@
+package loadtest
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"livecart/proto"
+)
+
+// room is an honest little room in memory: it does what the smoke scenario asks of a server.
+type room struct {
+	*gateway
+	// onCommand and onRequest, if set, see everything first and may swallow it by returning true.
+	onCommand func(cmd *proto.Command) bool
+	onRequest func(path string) bool
+
+	mu       sync.Mutex
+	sockets  map[*socket]string // with the user
+	seq      int64
+	likes    int64
+	beans    map[string]int64
+	version  int64
+	replies  map[string]*proto.Ok // by user and request_id
+	orders   map[string]*proto.Order
+	sale     *proto.FlashSale
+	buyers   map[string]bool
+	comments int
+	tips     int
+}
+
+// openRoom opens a room and returns it with a target that has everything but a database.
+func openRoom(t testing.TB, change func(*room)) (*room, Target) {
+	t.Helper()
+	r := &room{
+		sockets: map[*socket]string{}, beans: map[string]int64{}, replies: map[string]*proto.Ok{},
+		orders: map[string]*proto.Order{}, buyers: map[string]bool{},
+	}
+	if change != nil {
+		change(r)
+	}
+	r.gateway = serve(t, func(g *gateway) {
+		g.joined, g.answer, g.left = r.enter, r.do, r.exit
+		g.HandleFunc("/", r.request)
+	})
+	target := r.target()
+	target.JWTKeyFile, target.HostToken = keyFile(t, testKey), hostToken(t)
+	return r, target
+}
+
+func hostToken(t testing.TB) string {
+	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "hana"}).SignedString([]byte(testKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func (r *room) enter(c *socket) {
+	user, err := subject(c.token)
+	if err != nil {
+		c.Errorf("token %q: %v", c.token, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sockets[c] = user
+	w := &proto.SessionWelcome{Seq: r.seq, Room: &proto.Room{Phase: proto.RoomPhase_ROOM_PHASE_LIVE}, Shelf: []*proto.ShelfEntry{{ProductId: "p"}}}
+	c.welcome(w)
+	c.events(r.stats(), &proto.Event{Event: &proto.Event_SessionSelf{SessionSelf: &proto.SessionSelf{Balance: r.beans[user], BalanceVersion: r.version}}})
+}
+
+func (r *room) exit(c *socket) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.sockets, c)
+}
+
+func (r *room) stats() *proto.Event {
+	return &proto.Event{Event: &proto.Event_RoomStats{RoomStats: &proto.RoomStats{Likes: r.likes, HeadSeq: r.seq}}}
+}
+
+func (r *room) tellAll(ev *proto.Event) {
+	for c := range r.sockets {
+		c.events(ev)
+	}
+}
+
+func (r *room) tellAllNumbered(ev *proto.Event) {
+	r.seq++
+	ev.Seq = r.seq
+	r.tellAll(ev)
+}
+
+func (r *room) tellUser(user string, ev *proto.Event) {
+	for c, u := range r.sockets {
+		if u == user {
+			c.events(ev)
+		}
+	}
+}
+
+func (r *room) wallet(user string) *proto.WalletBalance {
+	return &proto.WalletBalance{Balance: r.beans[user], Version: r.version}
+}
+
+// book changes a balance and tells its owner.
+func (r *room) book(user string, beans int64) {
+	r.version++
+	r.beans[user] += beans
+	r.tellUser(user, &proto.Event{Event: &proto.Event_WalletBalance{WalletBalance: r.wallet(user)}})
+}
+
+func (r *room) do(c *socket, cmd *proto.Command) {
+	if r.onCommand != nil && r.onCommand(cmd) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	user := r.sockets[c]
+	key := user + " " + cmd.RequestId
+	if ok := r.replies[key]; ok != nil {
+		c.ok(cmd, ok)
+		return
+	}
+	ok, reason := r.carryOut(user, cmd)
+	if reason != "" {
+		c.no(cmd, reason)
+		return
+	}
+	r.replies[key] = ok
+	c.ok(cmd, ok)
+}
+
+func (r *room) carryOut(user string, cmd *proto.Command) (*proto.Ok, proto.Reason) {
+	switch x := cmd.Command.(type) {
+	case *proto.Command_ChatSend:
+		r.comments++
+		m := &proto.ChatMessage{Id: fmt.Sprintf("c%d", r.comments), Text: x.ChatSend.Text}
+		r.tellAll(&proto.Event{Event: &proto.Event_ChatMessage{ChatMessage: m}})
+		return &proto.Ok{Value: &proto.Ok_ChatMessage{ChatMessage: m}}, ""
+	case *proto.Command_LikeSend:
+		r.likes += int64(x.LikeSend.Count)
+		r.tellAll(r.stats())
+		return &proto.Ok{}, ""
+	case *proto.Command_GiftSend:
+		r.tips++
+		sent := &proto.GiftSent{TipIds: []string{fmt.Sprintf("t%d", r.tips)}, Beans: 3}
+		r.book(user, -3)
+		r.tellAll(&proto.Event{Event: &proto.Event_GiftSent{GiftSent: sent}})
+		return &proto.Ok{Value: &proto.Ok_GiftSent{GiftSent: sent}}, ""
+	case *proto.Command_WalletGet:
+		return &proto.Ok{Value: &proto.Ok_WalletBalance{WalletBalance: r.wallet(user)}}, ""
+	case *proto.Command_FlashStart:
+		r.sale = &proto.FlashSale{Id: "s", Quantity: x.FlashStart.Quantity, Version: 1}
+		r.tellAllNumbered(&proto.Event{Event: &proto.Event_FlashStarted{FlashStarted: &proto.FlashStarted{Sale: proto.Clone(r.sale)}}})
+		return &proto.Ok{Value: &proto.Ok_FlashSale{FlashSale: proto.Clone(r.sale)}}, ""
+	case *proto.Command_FlashBuy:
+		return r.buy(user, cmd.RequestId)
+	case *proto.Command_FlashStop:
+		r.tellAllNumbered(&proto.Event{Event: &proto.Event_FlashEnded{FlashEnded: &proto.FlashEnded{SaleId: "s", Sold: r.sale.Sold}}})
+		return &proto.Ok{Value: &proto.Ok_FlashSale{FlashSale: proto.Clone(r.sale)}}, ""
+	case *proto.Command_OrderGet:
+		if order := r.orders[user+" "+x.OrderGet.OfRequestId]; order != nil {
+			return &proto.Ok{Value: &proto.Ok_Order{Order: proto.Clone(order)}}, ""
+		}
+		return nil, proto.ReasonNotFound
+	case *proto.Command_OrderPay:
+		return &proto.Ok{Value: &proto.Ok_Payment{Payment: &proto.Payment{Url: "/pay/order/" + x.OrderPay.OrderId}}}, ""
+	}
+	return nil, proto.ReasonUnknownCommand
+}
+
+func (r *room) buy(user, requestID string) (*proto.Ok, proto.Reason) {
+	switch {
+	case r.buyers[user]:
+		return nil, proto.ReasonLimitPerBuyer
+	case r.sale.Sold == r.sale.Quantity:
+		return nil, proto.ReasonSoldOut
+	}
+	r.buyers[user] = true
+	r.sale.Sold++
+	order := &proto.Order{Id: fmt.Sprintf("o%d", r.sale.Sold), Version: 1, State: proto.OrderState_ORDER_STATE_AWAITING_PAYMENT}
+	r.orders[user+" "+requestID] = order
+	if r.sale.Sold == r.sale.Quantity {
+		r.tellAllNumbered(&proto.Event{Event: &proto.Event_FlashSoldOut{FlashSoldOut: &proto.FlashSoldOut{SaleId: "s"}}})
+	}
+	return &proto.Ok{Value: &proto.Ok_Order{Order: proto.Clone(order)}}, ""
+}
+
+// request is the HTTP side.
+func (r *room) request(w http.ResponseWriter, req *http.Request) {
+	io.Copy(io.Discard, req.Body) // until then the server does not look whether the other side hangs up
+	if r.onRequest != nil && r.onRequest(req.URL.Path) {
+		<-req.Context().Done() // the shopper hung up
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	what, id, _ := strings.Cut(strings.TrimPrefix(req.URL.Path, "/"), "/")
+	switch what {
+	case "pay":
+		what, id, _ := strings.Cut(id, "/")
+		if what == "beans" {
+			r.book(id, beansEach)
+			return
+		}
+		for key, order := range r.orders {
+			if order.Id == id {
+				order.State, order.Version = proto.OrderState_ORDER_STATE_PAID, 2
+				user, _, _ := strings.Cut(key, " ")
+				r.tellUser(user, &proto.Event{Event: &proto.Event_OrderUpdated{OrderUpdated: &proto.OrderUpdated{Order: proto.Clone(order)}}})
+			}
+		}
+	case "v1":
+		switch what, _, _ := strings.Cut(id, "/"); what {
+		case "topups":
+			user, _ := subject(strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer "))
+			json.NewEncoder(w).Encode(map[string]string{"url": "/pay/beans/" + user})
+		case "gifts":
+			w.Write([]byte(`{"gifts": [{"id": "cake", "beans": "33"}, {"id": "rose", "beans": "3"}]}`))
+		case "products":
+			w.Write([]byte(`{"id": "p", "on_sale": true, "listings": [{"id": "small", "sku_id": "k1", "price": "90", "available": "3"}, {"id": "big", "sku_id": "k2", "price": "90", "available": "99"}]}`))
+		}
+	default:
+		http.NotFound(w, req)
+	}
+}

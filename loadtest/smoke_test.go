@@ -1,0 +1,238 @@
+package loadtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"livecart/proto"
+)
+
+// small is a short smoke.
+func small(target Target) Smoke {
+	return Smoke{
+		Target: target, Viewers: 20, CommentRate: 20, TalkSeconds: 1, Pieces: 8, AttemptsPerPiece: 4,
+		pace: pace{quiet: 50 * time.Millisecond, rush: 100 * time.Millisecond, news: 5 * time.Second},
+	}
+}
+
+func TestSmokePassesInAnHonestRoom(t *testing.T) {
+	t.Parallel()
+	r, target := openRoom(t, nil)
+	s := small(target)
+	var phases []string // of one goroutine
+	s.Progress = func(p Progress) {
+		if len(phases) == 0 || phases[len(phases)-1] != p.Phase {
+			phases = append(phases, p.Phase)
+		}
+	}
+	result, err := s.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var skipped []string
+	for _, c := range result.Checks {
+		if c.Skipped != "" {
+			skipped = append(skipped, c.Name)
+		} else if !c.OK {
+			t.Errorf("%+v", c)
+		}
+	}
+	if !result.Passed || strings.Join(skipped, " ") != "orders_recorded_once tips_recorded_once audit" {
+		t.Errorf("passed %v, skipped %v", result.Passed, skipped)
+	}
+	figures := map[string]int64{}
+	for _, f := range result.Figures {
+		figures[f.Name] = f.Value
+	}
+	if figures["comments"] != 20 || figures["gifts"] != 2*giftsEach || figures["attempts"] != 32 || figures["paid"] != 4 || figures["reconnects"] != giftsEach {
+		t.Errorf("figures %v", figures)
+	}
+	if !slices.Contains(phases, "talking") || !slices.Contains(phases, "selling") {
+		t.Errorf("phases %q", phases)
+	}
+	r.nobodyIsLeft(t)
+}
+
+// nobodyIsLeft holds that all connections end.
+func (r *room) nobodyIsLeft(t *testing.T) {
+	t.Helper()
+	if !until(context.Background(), 10*time.Second, func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.sockets) == 0
+	}) {
+		t.Error("a connection is left")
+	}
+}
+
+// Wherever the run is when ctx ends, it returns at once, without a result and with nothing open.
+func TestSmokeIsInterrupted(t *testing.T) {
+	tests := []struct {
+		phase   string
+		command string // or
+		path    string
+	}{
+		{phase: "topping up", path: "/v1/topups"},
+		{phase: "topping up", path: "/pay/beans"},
+		{phase: "talking", command: "chat_send"},
+		{phase: "talking", command: "gift_send"},
+		{phase: "selling", command: "flash_start"},
+		{phase: "selling", command: "flash_buy"},
+		{phase: "paying", path: "/pay/order"},
+		{phase: "stopping the sale", command: "flash_stop"},
+		{phase: "checking", command: "order_get"},
+		{phase: "checking", command: "wallet_get"},
+	}
+	for _, tt := range tests {
+		t.Run(strings.Trim(strings.ReplaceAll(tt.command+tt.path, "/", "_"), "_"), func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(t.Context())
+			var once sync.Once
+			var interrupted time.Time
+			interrupt := func() { once.Do(func() { interrupted = time.Now(); cancel() }) }
+			r, target := openRoom(t, func(r *room) {
+				r.onCommand = func(cmd *proto.Command) bool {
+					if cmd.Kind() == tt.command {
+						interrupt()
+						return true
+					}
+					return false
+				}
+				r.onRequest = func(path string) bool {
+					if tt.path != "" && strings.HasPrefix(path, tt.path) {
+						interrupt()
+						return true
+					}
+					return false
+				}
+			})
+			result, err := small(target).Run(ctx)
+			if d := time.Since(interrupted); d > 5*time.Second {
+				t.Errorf("ended %v after the interrupt", d)
+			}
+			if result != nil || !errors.Is(err, context.Canceled) || !strings.HasPrefix(err.Error(), tt.phase+": ") {
+				t.Errorf("%v, %v", result, err)
+			}
+			r.nobodyIsLeft(t)
+		})
+	}
+}
+
+func TestSmokeIsInterruptedWhileJoining(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	g := serve(t, func(g *gateway) { g.joined = func(*socket) { cancel() } })
+	target := g.target()
+	target.HostToken, target.JWTKeyFile = "host", keyFile(t, testKey)
+	if result, err := small(target).Run(ctx); result != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, %v", result, err)
+	}
+}
+
+// A server that breaks one promise for one viewer makes a result that has not passed.
+func TestSmokeTurnsRed(t *testing.T) {
+	tests := map[string]struct {
+		change func(*room)
+		check  string
+	}{
+		"forgets orders": {func(r *room) {
+			r.onCommand = func(cmd *proto.Command) bool {
+				if x := cmd.GetOrderGet(); x != nil {
+					x.OfRequestId += "?"
+				}
+				return false
+			}
+		}, "orders_found_by_key"},
+		"books a gift each time": {func(r *room) {
+			r.onCommand = func(cmd *proto.Command) bool {
+				if cmd.GetGiftSend() != nil {
+					r.mu.Lock()
+					defer r.mu.Unlock()
+					clear(r.replies)
+				}
+				return false
+			}
+		}, "one_key_one_outcome"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, target := openRoom(t, tt.change)
+			s := small(target)
+			s.pace.news = 300 * time.Millisecond // some of it never comes
+			result, err := s.Run(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(result.Checks, func(c Check) bool { return c.Name == tt.check })
+			if result.Passed || i < 0 || result.Checks[i].OK {
+				t.Errorf("passed %v: %+v", result.Passed, result.Checks)
+			}
+		})
+	}
+}
+
+func TestSmokeRefusesWhatMakesNoRun(t *testing.T) {
+	good := Target{Gateways: []string{"http://127.0.0.1:1"}, Room: "demo", HostToken: "h"}
+	for name, tt := range map[string]struct {
+		change func(*Smoke)
+		want   string
+	}{
+		"no gateway":         {func(s *Smoke) { s.Target.Gateways = nil }, "no gateway is given"},
+		"no host":            {func(s *Smoke) { s.Target.HostToken = "" }, "needs a host's token"},
+		"too few viewers":    {func(s *Smoke) { s.Viewers = 19 }, "at least 20 viewers, not 19"},
+		"negative viewers":   {func(s *Smoke) { s.Viewers = -1 }, "at least 20 viewers"},
+		"too many comments":  {func(s *Smoke) { s.CommentRate = 1001 }, "1 to 1000 a second, not 1001"},
+		"negative comments":  {func(s *Smoke) { s.CommentRate = -1 }, "1 to 1000 a second"},
+		"negative talk":      {func(s *Smoke) { s.TalkSeconds = -1 }, "at least 1 second"},
+		"too many pieces":    {func(s *Smoke) { s.Viewers = 20; s.Pieces = 21 }, "20 viewers can buy 1 to 20, not 21"},
+		"negative pieces":    {func(s *Smoke) { s.Pieces = -1 }, "can buy 1 to 200, not -1"},
+		"negative attempts":  {func(s *Smoke) { s.AttemptsPerPiece = -1 }, "at least 1 attempt"},
+		"malformed database": {func(s *Smoke) { s.Target.DatabaseURL = "postgres://u:p@[::1/x" }, "database: "},
+		"database gone":      {func(s *Smoke) { s.Target.DatabaseURL = "postgres://u:secret@127.0.0.1:1/x" }, "database: "},
+		"gateway gone":       {func(*Smoke) {}, "joining: join ws://127.0.0.1:1/v1/rooms/demo/ws: dial tcp"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := Smoke{Target: good}
+			tt.change(&s)
+			result, err := s.Run(t.Context())
+			if result != nil || err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("%v, %v", result, err)
+			}
+		})
+	}
+	s, err := Smoke{Target: good}.complete()
+	if got := fmt.Sprint(s.Viewers, s.CommentRate, s.TalkSeconds, s.Pieces, s.AttemptsPerPiece); err != nil || got != "200 40 6 50 10" {
+		t.Errorf("defaults %s: %v", got, err)
+	}
+}
+
+func TestSmokeNeedsALiveRoomOfItsOwn(t *testing.T) {
+	for name, tt := range map[string]struct {
+		joined func(*socket)
+		want   string
+	}{
+		"not live": {func(c *socket) {
+			c.welcome(&proto.SessionWelcome{Room: &proto.Room{Phase: proto.RoomPhase_ROOM_PHASE_PAUSED}})
+		}, "the room is ROOM_PHASE_PAUSED, not live"},
+		"others write": {func(c *socket) {
+			c.welcome(&proto.SessionWelcome{Room: &proto.Room{Phase: proto.RoomPhase_ROOM_PHASE_LIVE}})
+			c.events(comment("of somebody"))
+		}, "1 comments of others came"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target := serve(t, func(g *gateway) { g.joined = tt.joined }).target()
+			target.HostToken = "host"
+			if _, err := small(target).Run(t.Context()); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
