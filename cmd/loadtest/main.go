@@ -6,18 +6,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/alecthomas/kong"
-
-	"livecart/loadtest"
 )
 
-// Exit codes: a check failed; the run says nothing about the server.
+// Exit codes.
 const (
-	exitFailed  = 1
+	exitPassed = 0
+	// A check failed: the summary tells which.
+	exitFailed = 1
+	// The run says nothing about the server: it was called wrongly, could not be played or was interrupted.
 	exitInvalid = 2
 )
 
@@ -27,29 +29,49 @@ type commands struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
 
-	var cli commands
-	line := kong.Parse(&cli,
+// run carries out one command line and returns the exit code. Results go to stdout; progress and,
+// in one line, what went wrong go to stderr.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	const goOn = -1
+	code := goOn
+	parser, err := kong.New(&commands{},
 		kong.Name("loadtest"),
-		kong.Description("Plays a crowd against a livecart room. Exits with 1 when a check fails, with 2 when the run is invalid."),
-		kong.UsageOnError(),
+		kong.Description("Plays a crowd against a livecart room. Exits with 1 when a check failed, with 2 when the run says nothing about the server."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(c int) { code = c }), // --help has been printed
+		kong.Bind(output{stdout, stderr}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)
-	err := line.Run()
+	if err != nil {
+		fmt.Fprintln(stderr, "loadtest:", err)
+		return exitInvalid
+	}
+	line, err := parser.Parse(args)
+	if code != goOn {
+		return code
+	}
 	if err == nil {
-		return
+		err = line.Run()
 	}
-	fmt.Fprintln(os.Stderr, "loadtest:", err)
-	if errors.Is(err, errFailed) {
-		os.Exit(exitFailed)
+	return exitCode(ctx, err, stderr)
+}
+
+// exitCode tells an error in one line and returns the code for it.
+func exitCode(ctx context.Context, err error, stderr io.Writer) int {
+	switch {
+	case err == nil:
+		return exitPassed
+	case errors.Is(err, errFailed):
+		fmt.Fprintln(stderr, "loadtest:", err)
+		return exitFailed
+	case ctx.Err() != nil:
+		fmt.Fprintln(stderr, "loadtest: interrupted, nothing was judged")
+		return exitInvalid
 	}
-	if ctx.Err() != nil {
-		fmt.Fprintln(os.Stderr, "loadtest: interrupted before the checks; nothing was judged")
-	}
-	if errors.Is(err, loadtest.ErrInvalid) {
-		os.Exit(exitInvalid)
-	}
-	os.Exit(exitInvalid)
+	fmt.Fprintln(stderr, "loadtest:", err)
+	return exitInvalid
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -10,16 +11,20 @@ import (
 
 // progressLine redraws one line on a terminal; elsewhere it writes a line whenever the phase changes.
 type progressLine struct {
-	out      *os.File
+	out      io.Writer
 	terminal bool
 	begin    time.Time
 	phase    string
 	drawn    bool
 }
 
-func newProgressLine(out *os.File) *progressLine {
-	info, err := out.Stat()
-	return &progressLine{out: out, terminal: err == nil && info.Mode()&os.ModeCharDevice != 0, begin: time.Now()}
+func newProgressLine(out io.Writer) *progressLine {
+	line := &progressLine{out: out, begin: time.Now()}
+	if file, ok := out.(*os.File); ok {
+		info, err := file.Stat()
+		line.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	return line
 }
 
 func (l *progressLine) show(p loadtest.Progress) {

@@ -1,0 +1,263 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"livecart/loadtest"
+)
+
+// TestMain turns this binary into loadtest itself where a test runs it as a process.
+func TestMain(m *testing.M) {
+	if os.Getenv("LOADTEST_RUN_AS_COMMAND") != "" {
+		os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+	}
+	for _, name := range []string{"LIVECART_HOST_TOKEN", "LIVECART_JWT_KEY_FILE", "DATABASE_URL"} {
+		os.Unsetenv(name)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// file writes a file of the test's own.
+func file(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+const key = "0123456789abcdef0123456789abcdef"
+
+// nobody is a ready file of a gateway that is gone.
+func nobody(t *testing.T) string {
+	t.Helper()
+	return file(t, `{"gateways": [{"url": "http://127.0.0.1:1"}], "room": "demo", "host_token": "h", "jwt_key_file": "`+file(t, key)+`"}`)
+}
+
+func TestBadInputIsToldInOneLine(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "no", "such", "file")
+	url := []string{"run", "smoke", "--url", "http://127.0.0.1:1"}
+	with := func(args []string, more ...string) []string { return append(args[:len(args):len(args)], more...) }
+	ready := []string{"run", "smoke", "--ready-file", nobody(t)}
+	tests := []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"nothing", nil, `expected "run"`},
+		{"unknown command", []string{"walk"}, `unexpected argument walk`},
+		{"no scenario", []string{"run", "--url", "http://127.0.0.1:1"}, `expected "<scenario>"`},
+		{"unknown scenario", []string{"run", "storm", "--ready-file", nobody(t)}, `<scenario> must be one of "smoke" but got "storm"`},
+		{"unknown flag", with(ready, "--loud"), "unknown flag --loud"},
+		{"no target", []string{"run", "smoke"}, "missing flags: --ready-file=FILE or --url=URL"},
+		{"two targets", with(ready, "--url", "http://127.0.0.1:1"), "can't be used together"},
+		{"missing ready file", []string{"run", "smoke", "--ready-file", missing}, "ready file: open " + missing + ": no such file"},
+		{"folder for a ready file", []string{"run", "smoke", "--ready-file", t.TempDir()}, "is a directory"},
+		{"malformed ready file", []string{"run", "smoke", "--ready-file", file(t, "ready!")}, "invalid character 'r'"},
+		{"ready file without gateway", []string{"run", "smoke", "--ready-file", file(t, `{"room": "demo"}`)}, "no gateway is given"},
+		{"room beside a ready file", with(ready, "--room", "other"), "--room and --tokens-file go with --url"},
+		{"tokens beside a ready file", with(ready, "--tokens-file", file(t, "a")), "--room and --tokens-file go with --url"},
+		{"unreachable gateway", ready, "joining: join ws://127.0.0.1:1/v1/rooms/demo/ws: dial tcp 127.0.0.1:1: connect: connection refused"},
+		{"no address", []string{"run", "smoke", "--url", "localhost", "--host-token", "h", "--jwt-key-file", file(t, key)}, `gateway "localhost" is no http:// or https:// address`},
+		{"no host token", with(url, "--jwt-key-file", file(t, key)), "a host's token is needed: --host-token or LIVECART_HOST_TOKEN"},
+		{"no viewers' tokens", with(url, "--host-token", "h"), "viewers need tokens: --tokens-file, or --jwt-key-file"},
+		{"missing tokens file", with(url, "--host-token", "h", "--tokens-file", missing), "--tokens-file: open " + missing},
+		{"database gone", with(url, "--host-token", "h", "--jwt-key-file", file(t, key), "--database-url", "postgres://u:secret@127.0.0.1:1/x"), "database: "},
+		{"no number", with(ready, "--viewers", "many"), `--viewers: expected a valid 64 bit int but got "many"`},
+		{"no viewers", with(ready, "--viewers", "0"), "--viewers, --pieces and --attempts are above 0"},
+		{"too few viewers", with(ready, "--viewers", "19"), "at least 20 viewers, not 19"},
+		{"more pieces than buyers", with(ready, "--pieces", "201"), "200 viewers can buy 1 to 200, not 201"},
+		{"more viewers than files", with(ready, "--viewers", "2147483647"), "2147483647 viewers need 2147483697 open files"},
+		{"result into no folder", with(ready, "--json", missing), "--json: open " + missing + ": no such file"},
+		{"result into a folder", with(ready, "--json", t.TempDir()), "is a directory"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			if code := run(t.Context(), tt.args, &stdout, &stderr); code != exitInvalid {
+				t.Errorf("exit code %d", code)
+			}
+			line := lastLine(stderr.String())
+			if !strings.HasPrefix(line, "loadtest: ") || !strings.Contains(line, tt.want) || strings.Contains(line, "secret") {
+				t.Errorf("%q does not say %q", line, tt.want)
+			}
+			if stdout.Len() > 0 {
+				t.Errorf("output: %s", stdout.String())
+			}
+		})
+	}
+}
+
+// lastLine returns what is said after the progress, which must be one line.
+func lastLine(text string) string {
+	var said []string
+	for line := range strings.Lines(text) {
+		if !strings.Contains(line, "viewers 200") {
+			said = append(said, line)
+		}
+	}
+	return strings.Join(said, "")
+}
+
+// A place for the result that cannot be written must be found before anybody joins.
+func TestResultPlaceIsFoundOutFirst(t *testing.T) {
+	joined := false
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { joined = true }))
+	defer server.Close()
+	var stdout, stderr bytes.Buffer
+	args := []string{"run", "smoke", "--url", server.URL, "--host-token", "h", "--jwt-key-file", file(t, key), "--json", t.TempDir()}
+	if code := run(t.Context(), args, &stdout, &stderr); code != exitInvalid || joined {
+		t.Errorf("exit code %d, joined %v: %s", code, joined, stderr.String())
+	}
+}
+
+// A run without a result leaves none, nor an older one, that could be taken for its own.
+func TestNoResultLeavesNoFile(t *testing.T) {
+	path := file(t, `{"passed": true}`)
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"run", "smoke", "--ready-file", nobody(t), "--json", path}, &stdout, &stderr); code != exitInvalid {
+		t.Errorf("exit code %d: %s", code, stderr.String())
+	}
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Errorf("the file is still there: %v", err)
+	}
+	if code := run(t.Context(), []string{"run", "smoke", "--ready-file", nobody(t), "--json", os.DevNull}, &stdout, &stderr); code != exitInvalid {
+		t.Errorf("exit code %d: %s", code, stderr.String())
+	}
+	if _, err := os.Stat(os.DevNull); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestResultFile(t *testing.T) {
+	path := file(t, strings.Repeat("older ", 1000))
+	f, err := openResult(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.write(&loadtest.Result{Scenario: "smoke", Passed: true}); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got loadtest.Result
+	if err := json.Unmarshal(data, &got); err != nil || !got.Passed || got.Scenario != "smoke" {
+		t.Errorf("%s: %v", data, err)
+	}
+}
+
+func TestInterruptedIsNoVerdict(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	release := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		cancel() // as Ctrl-C does
+		<-release
+	}))
+	defer server.Close()
+	defer close(release)
+	path := file(t, "")
+	var stdout, stderr bytes.Buffer
+	args := []string{"run", "smoke", "--url", server.URL, "--host-token", "h", "--jwt-key-file", file(t, key), "--json", path}
+	if code := run(ctx, args, &stdout, &stderr); code != exitInvalid {
+		t.Errorf("exit code %d", code)
+	}
+	if got := lastLine(stderr.String()); got != "loadtest: interrupted, nothing was judged\n" || stdout.Len() > 0 {
+		t.Errorf("said %q, printed %q", got, stdout.String())
+	}
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Errorf("a result is there: %v", err)
+	}
+}
+
+func TestVerdictsBecomeExitCodes(t *testing.T) {
+	held, broken := loadtest.Check{Name: "a", OK: true, Detail: "fine"}, loadtest.Check{Name: "b", Detail: "oversold"}
+	for name, tt := range map[string]struct {
+		result loadtest.Result
+		code   int
+		says   string // on stdout
+	}{
+		"passed": {loadtest.Result{Passed: true, Checks: []loadtest.Check{held}}, exitPassed, "\npassed\n"},
+		"failed": {loadtest.Result{Checks: []loadtest.Check{held, broken}}, exitFailed, "\nFAILED\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			path := file(t, "")
+			f, err := openResult(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = report(&tt.result, f, &stdout)
+			if code := exitCode(t.Context(), err, &stderr); code != tt.code {
+				t.Errorf("exit code %d", code)
+			}
+			if !strings.HasSuffix(stdout.String(), tt.says) || (stderr.Len() == 0) != tt.result.Passed {
+				t.Errorf("printed %q, said %q", stdout.String(), stderr.String())
+			}
+			if info, err := os.Stat(path); err != nil || info.Size() == 0 {
+				t.Errorf("no result file: %v", err)
+			}
+		})
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"run", "--help"}} {
+		var stdout, stderr bytes.Buffer
+		if code := run(t.Context(), args, &stdout, &stderr); code != exitPassed || stderr.Len() > 0 {
+			t.Errorf("%v: exit code %d, said %q", args, code, stderr.String())
+		}
+		if !strings.Contains(stdout.String(), "Usage: loadtest") {
+			t.Errorf("%v: %s", args, stdout.String())
+		}
+	}
+}
+
+func TestEnoughDescriptors(t *testing.T) {
+	for _, tt := range []struct {
+		viewers int
+		limit   uint64
+		enough  bool
+	}{
+		{200, 250, true}, {200, 249, false}, {1, 0, false}, {200, 1<<64 - 1, true}, {-1, 0, true},
+	} {
+		err := enoughDescriptors(tt.viewers, tt.limit)
+		if (err == nil) != tt.enough {
+			t.Errorf("%d viewers with %d files: %v", tt.viewers, tt.limit, err)
+		}
+	}
+}
+
+// A soft limit is raised as far as it goes; a hard one that is too low is told.
+func TestDescriptorLimits(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct{ ulimit, want string }{
+		"soft": {"ulimit -Sn 60", "connection refused"},
+		"hard": {"ulimit -n 240", "200 viewers need 250 open files and the hard limit is 240: raise it (ulimit -Hn) or take fewer viewers"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), "sh", "-c", tt.ulimit+` && exec "$0" run smoke --ready-file "$1"`, self, nobody(t))
+			cmd.Env = append(os.Environ(), "LOADTEST_RUN_AS_COMMAND=1")
+			out, err := cmd.CombinedOutput()
+			if cmd.ProcessState.ExitCode() != exitInvalid || !strings.Contains(string(out), tt.want) {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+	}
+}
