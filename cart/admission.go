@@ -44,6 +44,7 @@ const (
 type admission struct {
 	cfg      Config
 	results  *prometheus.CounterVec
+	degraded prometheus.Gauge // 1 while the breaker is open
 	breaker  *breaker
 	stock    *stockNews
 	resyncer *resyncer
@@ -90,8 +91,14 @@ func newAdmission(cfg Config) (*admission, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &admission{cfg: cfg, results: results, breaker: newBreaker(), paces: newPaces(), patience: pendingAfter, stop: make(chan struct{}),
-		lanes: map[place]*lane{}, sales: map[string]time.Time{}}
+	degraded, err := store.Degraded(cfg.Registerer, "ledger")
+	if err != nil {
+		return nil, err
+	}
+	a := &admission{
+		cfg: cfg, results: results, degraded: degraded, breaker: newBreaker(), paces: newPaces(), patience: pendingAfter,
+		stop: make(chan struct{}), lanes: map[place]*lane{}, sales: map[string]time.Time{},
+	}
 	a.stock = newStockNews(cfg, a.breaker.open)
 	a.resyncer = newResyncer(cfg, a.stock)
 	return a, nil
@@ -315,7 +322,7 @@ func (a *admission) run(ctx context.Context) error {
 			open := a.breaker.open()
 			a.sweep(time.Now(), open != wasOpen)
 			if open != wasOpen {
-				a.cfg.Log.Warn("the ledger's silence", "paused", open)
+				a.turned(open)
 			}
 			wasOpen = open
 			a.stock.tell(ctx)
@@ -327,6 +334,17 @@ func (a *admission) run(ctx context.Context) error {
 	close(a.stop)
 	a.work.Wait()
 	return nil
+}
+
+// turned says that the breaker opened or closed.
+func (a *admission) turned(open bool) {
+	if open {
+		a.degraded.Set(1)
+		a.cfg.Log.Warn("no ledger answers: sales pause")
+		return
+	}
+	a.degraded.Set(0)
+	a.cfg.Log.Info("a ledger answers: sales go on")
 }
 
 // sweep forgets sales and buyers that nobody asks about, and where turned says so, has all rooms told

@@ -1,9 +1,14 @@
 package cart
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 func TestBreakerOpensAfterSilence(t *testing.T) {
@@ -80,10 +85,24 @@ func TestBreakerStopEndsTheWait(t *testing.T) {
 // what was reserved is decided, and the sale goes on.
 func TestSilentLedgerPausesTheSale(t *testing.T) {
 	s := newStall(t, 5, 0)
+	registry := prometheus.NewRegistry()
+	s.cfg.Registerer = registry
+	gateway := s.gateway()
+	degraded := func(want int) {
+		t.Helper()
+		if err := testutil.GatherAndCompare(registry, strings.NewReader(fmt.Sprintf(`
+# HELP livecart_degraded Whether a part works with less than it should, 1 or 0.
+# TYPE livecart_degraded gauge
+livecart_degraded{part="ledger"} %d
+`, want)), "livecart_degraded"); err != nil {
+			t.Error(err)
+		}
+	}
+	degraded(0)
 	events := s.roomEvents()
 	got := make(chan error, 1)
 	go func() {
-		_, err := s.buy(s.cart, "ann", "k", 1)
+		_, err := s.buy(gateway, "ann", "k", 1)
 		got <- err
 	}()
 	stock := func(paused bool) func() bool {
@@ -98,13 +117,15 @@ func TestSilentLedgerPausesTheSale(t *testing.T) {
 		}
 	}
 	s.until("the room sees a pause", stock(true))
-	_, err := s.buy(s.cart, "bob", "k", 1)
+	degraded(1)
+	_, err := s.buy(gateway, "bob", "k", 1)
 	s.refused(err, ErrTryAgain)
 	s.expect("recorded", scan[int64](s.market, `SELECT count(*) FROM attempt`), int64(0))
 	s.ledger()
 	s.must(<-got)
 	s.until("the room sees the sale go on", stock(false))
-	_, err = s.buy(s.cart, "bob", "k", 1)
+	degraded(0)
+	_, err = s.buy(gateway, "bob", "k", 1)
 	s.must(err)
 	s.expect("sold", s.sold(), int64(2))
 	last := struct{ epoch, rev int64 }{}

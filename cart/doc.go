@@ -40,7 +40,8 @@
 // counts them anew under the lock of the sale's row. It runs when a gateway misses them, after each
 // return of stock, every few seconds while a sale is open, and when Redis is another. A reservation
 // is given back only after Postgres decided against it; one that nobody resolves for 30 s in which
-// the ledger answered is voided.
+// the ledger answered is voided. Where no ledger answers a gateway for 2 s, it turns new attempts away
+// (try_again), tells rooms by flash_stock{paused}, and sets livecart_degraded{part="ledger"}.
 //
 // # Orders
 //
