@@ -186,8 +186,11 @@ func (c *Conn) refresh(ctx context.Context, call Call) (*proto.Ok, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v.Anonymous || v.ID != c.userID || !v.MayEnter(call.RoomID) {
+	if v.Anonymous || v.ID != c.userID {
 		return nil, ErrForbidden
+	}
+	if err := Enter(v, c.room.room()); err != nil {
+		return nil, err
 	}
 	c.viewer.Store(&v)
 	return nil, nil

@@ -23,6 +23,7 @@ var (
 	ErrSignInRequired = proto.Refuse(proto.ReasonSignInRequired, "this needs a token")
 	ErrTokenExpired   = proto.Refuse(proto.ReasonTokenExpired, "the token has expired")
 	ErrForbidden      = proto.Refuse(proto.ReasonForbidden, "the token does not allow this")
+	ErrOtherShop      = proto.Refuse(proto.ReasonForbidden, "the token is a host's of another shop")
 )
 
 // maxToken bounds a token in bytes, before anything of it is read.

@@ -409,9 +409,14 @@ func TestEnter(t *testing.T) {
 		{"token of the room", Viewer{Rooms: []string{"demo"}}, false, nil},
 		{"token of another room", Viewer{Rooms: []string{"other"}}, true, ErrForbidden},
 		{"token of every room", Viewer{Rooms: []string{"*"}}, false, nil},
+		{"host of the shop", Viewer{Rooms: []string{"*"}, Role: proto.Role_ROLE_HOST, Shop: "tea"}, false, nil},
+		{"host of another shop", Viewer{Rooms: []string{"*"}, Role: proto.Role_ROLE_HOST, Shop: "silk"}, false, ErrOtherShop},
+		{"host of another shop that lists the room", Viewer{Rooms: []string{"demo"}, Role: proto.Role_ROLE_HOST, Shop: "silk"}, false, ErrOtherShop},
+		{"host of no named shop", Viewer{Rooms: []string{"demo"}, Role: proto.Role_ROLE_HOST}, false, nil},
+		{"viewer with a shop", Viewer{Rooms: []string{"demo"}, Role: proto.Role_ROLE_VIEWER, Shop: "silk"}, false, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if err := Enter(test.viewer, &proto.Room{Id: "demo", Anonymous: test.anonymous}); !errors.Is(err, test.want) {
+			if err := Enter(test.viewer, &proto.Room{Id: "demo", ShopId: "tea", Anonymous: test.anonymous}); !errors.Is(err, test.want) {
 				t.Errorf("got %v, want %v", err, test.want)
 			}
 		})

@@ -46,7 +46,8 @@ func (v Viewer) MayEnter(roomID string) bool {
 	return v.Anonymous || slices.Contains(v.Rooms, roomID) || slices.Contains(v.Rooms, AllRooms)
 }
 
-// Enter tells whether the viewer may watch the room. It needs nothing but the room as last seen, so
+// Enter tells whether the viewer may be in the room with the token's role. A host's token that names a
+// shop is for rooms of that shop alone, whatever rooms it lists: a host steers the whole room. It needs nothing but the room as last seen, so
 // a gateway that has the room's snapshot decides without a call.
 func Enter(v Viewer, room *proto.Room) error {
 	if v.Anonymous && !room.GetAnonymous() {
@@ -54,6 +55,9 @@ func Enter(v Viewer, room *proto.Room) error {
 	}
 	if !v.MayEnter(room.GetId()) {
 		return ErrForbidden
+	}
+	if v.Role == proto.Role_ROLE_HOST && v.Shop != "" && v.Shop != room.GetShopId() {
+		return ErrOtherShop
 	}
 	return nil
 }
