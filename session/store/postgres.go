@@ -24,7 +24,8 @@ type Querier interface {
 
 // OpenPostgres opens a pool and checks that the server answers. Commits are durable before they
 // return. Plans are made for the arguments at hand: a generic plan cached while a table was empty
-// would stay a sequential scan.
+// would stay a sequential scan. A transaction that its process leaves idle for 10 s is ended by the
+// server, so that a frozen or vanished process does not keep its locks.
 func OpenPostgres(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -34,6 +35,7 @@ func OpenPostgres(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	params["synchronous_commit"] = "on"
 	params["plan_cache_mode"] = "force_custom_plan"
 	params["timezone"] = "UTC"
+	params["idle_in_transaction_session_timeout"] = "10s"
 	if params["application_name"] == "" {
 		params["application_name"] = "livecart"
 	}

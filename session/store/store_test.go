@@ -40,7 +40,7 @@ func pinned(text string) *proto.Event {
 
 func TestConnectionSettings(t *testing.T) {
 	pool := openPool(t)
-	for setting, want := range map[string]string{"synchronous_commit": "on", "plan_cache_mode": "force_custom_plan", "TimeZone": "UTC"} {
+	for setting, want := range map[string]string{"synchronous_commit": "on", "plan_cache_mode": "force_custom_plan", "TimeZone": "UTC", "idle_in_transaction_session_timeout": "10s"} {
 		var got string
 		if err := pool.QueryRow(t.Context(), `SELECT current_setting($1)`, setting).Scan(&got); err != nil || got != want {
 			t.Errorf("%s = %q, %v; want %q", setting, got, err, want)
