@@ -86,6 +86,7 @@ func TestSmokeTurnsRed(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(strings.ReplaceAll(tt.fault, " ", "_"), func(t *testing.T) {
+			t.Parallel() // most of a red run is waiting for what does not come
 			info := startDev(t)
 			var gateways []string
 			if tt.tamper != nil {
