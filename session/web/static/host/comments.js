@@ -52,7 +52,7 @@ export function Comments({ session, state }) {
           </li>`)}
       </ol>
       ${!following && html`<button class="tool newer" onClick=${() => setFollowing(true)}>${t('newest')}</button>`}
-      <${Compose} session=${session} />
+      ${state.room?.phase !== 'ROOM_PHASE_ENDED' && html`<${Compose} session=${session} />`}
     </section>`;
 }
 

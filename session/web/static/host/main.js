@@ -31,6 +31,7 @@ function Console() {
       </main>`;
   }
   const view = { session, state, orders };
+  const over = state.room?.phase === 'ROOM_PHASE_ENDED';
   return html`
     <${Header} ...${view} />
     <main class="console">
@@ -38,8 +39,8 @@ function Console() {
       <div class="columns">
         <div class="column">
           <${Sales} ...${view} />
-          <${SaleForm} ...${view} draft=${draft} setDraft=${setDraft} />
-          <${Shelf} ...${view} onFlash=${setDraft} />
+          ${!over && html`<${SaleForm} ...${view} draft=${draft} setDraft=${setDraft} />
+            <${Shelf} ...${view} onFlash=${setDraft} />`}
           <${PastSales} ...${view} />
         </div>
         <div class="column"><${Comments} ...${view} /></div>
