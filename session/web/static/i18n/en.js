@@ -29,7 +29,7 @@ export default {
   'room.ended': 'The live room has ended', 'room.ended.more': 'Thank you for watching. Your orders are kept.',
   sound_on: 'Turn the sound on', sound_off: 'Turn the sound off',
   house_rules: 'Welcome! Be kind, and never pay outside this page.',
-  newest: 'Newest ↓', joined: '{name} came in', 'joined.more': '{name} and {count} others came in',
+  newest: 'Newest ↓', joined: '{name} came in', 'joined.more': '{name} and {count} more came in',
   shelf: 'Products', orders: 'My orders', gifts: 'Gifts', like: 'Like', say_something: 'Say something…', chat_closed: 'Comments are closed',
   sign_in_hint: 'Sign in at the shop to comment, give and buy',
   offers: 'Offers', hide: 'Hide', on_show: 'On show', from: 'and up', view: 'View', choose: 'Choose', off_sale: 'Not on sale',

@@ -29,17 +29,20 @@ export function ShelfSheet({ session, state, open, close }) {
     <${Sheet} title=${t('shelf_title', { count: state.shelfTotal })} name="shelf" onClose=${close}>
       ${entries.length === 0 && html`<p class="empty">${t('shelf_empty')}</p>`}
       <ul class="rows">
-        ${entries.map((e, i) => html`
-          <li class="row" key=${e.product_id} data-testid=${`shelf-${e.product_id}`}>
-            <span class="row-picture"><${Picture} class="thumb" src=${e.image_url} /><i>${i + 1}</i></span>
-            <div class="row-words">
-              <h3>${e.title}</h3>
-              ${flash(e.product_id) && html`<p class="tag"><${Icon} name="bolt" filled />${t('flash_sale')}</p>`}
-              <p class="price"><b>${money(e.price_from, e.currency, { short: true })}</b></p>
-            </div>
-            <button class="buy small" data-testid=${`shelf-buy-${e.product_id}`} disabled=${!e.on_sale}
-              onClick=${() => open('product', { productID: e.product_id })}>${t(e.on_sale ? 'choose' : 'off_sale')}</button>
-          </li>`)}
+        ${entries.map((e, i) => {
+          const sale = flash(e.product_id);
+          return html`
+            <li class="row" key=${e.product_id} data-testid=${`shelf-${e.product_id}`}>
+              <span class="row-picture"><${Picture} class="thumb" src=${e.image_url} /><i>${i + 1}</i></span>
+              <div class="row-words">
+                <h3>${e.title}</h3>
+                ${sale && html`<p class="tag"><${Icon} name="bolt" filled />${t('flash_sale')} · ${money(sale.price, sale.currency, { short: true })}</p>`}
+                <p class="price"><b>${money(e.price_from, e.currency, { short: true })}</b></p>
+              </div>
+              <button class="buy small" data-testid=${`shelf-buy-${e.product_id}`} disabled=${!e.on_sale}
+                onClick=${() => open('product', { productID: e.product_id })}>${t(e.on_sale ? 'choose' : 'off_sale')}</button>
+            </li>`;
+        })}
       </ul>
     </${Sheet}>`;
 }
