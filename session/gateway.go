@@ -194,10 +194,20 @@ func (g *Gateway) Ready() error {
 	return nil
 }
 
+// began tells whether Run has begun, so that rooms can be opened.
+func (g *Gateway) began() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.phase != starting
+}
+
 // Welcome returns a room's snapshot as a new viewer would get it, current and of the caller's own.
 func (g *Gateway) Welcome(ctx context.Context, roomID string) (*proto.SessionWelcome, error) {
 	if !store.ValidID(roomID) {
 		return nil, ErrNoRoom
+	}
+	if !g.began() {
+		return nil, ErrDraining
 	}
 	a, release, err := g.hub.open(ctx, roomID)
 	if err != nil {
@@ -280,18 +290,15 @@ func (g *Gateway) accept(w http.ResponseWriter, r *http.Request) error {
 		return nil // the upgrader has answered
 	}
 	c := newConn(g, room, v, format, ws, time.Now())
-	if served = g.add(c); !served {
-		goodbye := websocket.FormatCloseMessage(CloseRestart, restartText)
-		_ = ws.WriteControl(websocket.CloseMessage, goodbye, time.Now().Add(leastGoodbye))
-		ws.Close()
-		return nil
-	}
+	// Before anybody else knows of c, so that nothing is queued ahead of the welcome.
 	if err := room.enter(c, after, resume); err != nil {
 		g.cfg.Log.Error("a viewer was not welcomed", "err", err)
-		g.forgetConn(c)
-		g.open.Add(-1)
-		ws.Close()
-		g.serving.Done()
+		turnAway(ws, websocket.CloseInternalServerErr, string(proto.ReasonInternal))
+		return nil
+	}
+	if served = g.add(c); !served {
+		room.leave(c)
+		turnAway(ws, CloseRestart, restartText)
 		return nil
 	}
 	g.entered(c)
@@ -326,6 +333,13 @@ func (g *Gateway) enterRoom(ctx context.Context, v Viewer, roomID string) (a *au
 		return nil, nil, err
 	}
 	return a, release, nil
+}
+
+// turnAway closes a socket that no connection was made of.
+func turnAway(ws *websocket.Conn, code int, text string) {
+	// Who does not read it sees the end of the socket.
+	_ = ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, text), time.Now().Add(leastGoodbye))
+	ws.Close()
 }
 
 // negotiate returns the format of the first subprotocol that the client asks for and we have, in

@@ -2,9 +2,11 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +37,23 @@ func TestWelcomeComesFirstInBothFormats(t *testing.T) {
 				t.Errorf("server time is %d ms old", age)
 			}
 		})
+	}
+}
+
+func TestGatewayThatDoesNotRunYetSaysSo(t *testing.T) {
+	w := newWorld(t)
+	running := w.gateway()
+	g, err := NewGateway(running.cfg)
+	w.must(err)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := g.Welcome(ctx, "demo"); !errors.Is(err, ErrDraining) {
+		t.Errorf("a snapshot: %v", err)
+	}
+	answer := httptest.NewRecorder()
+	g.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/v1/rooms/demo/ws", nil))
+	if answer.Code != http.StatusServiceUnavailable {
+		t.Errorf("a handshake: %d", answer.Code)
 	}
 }
 
@@ -206,6 +225,27 @@ func TestFrameOfExactlyTheLimitPassesAndOneByteMoreCloses(t *testing.T) {
 	c.raw(frame(proto.MaxClientFrame + 1))
 	if code, _ := c.closed(); code != websocket.CloseMessageTooBig {
 		t.Errorf("close code %d", code)
+	}
+}
+
+// Much of what these clients send is never read, and closing a socket over unread bytes resets it.
+func TestFrameThatIsFarTooLargeIsAlwaysToldWhy(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway()
+	data := make([]byte, 256<<10)
+	var clients []*client
+	for range 40 {
+		c := g.dial(t, dial{})
+		c.welcome()
+		clients = append(clients, c)
+	}
+	for _, c := range clients {
+		c.raw(data)
+	}
+	for _, c := range clients {
+		if code, _ := c.closed(); code != websocket.CloseMessageTooBig {
+			t.Errorf("close code %d", code)
+		}
 	}
 }
 

@@ -36,6 +36,9 @@ func (c *Conn) serve() {
 	c.queue.finish(ending{})
 	c.gw.gone(c)
 	if errors.Is(err, websocket.ErrReadLimit) {
+		// The writer first, or its last word on the read deadline cuts the lingering short. It ends by
+		// itself: within its timeout where a message is being written, else at once.
+		<-written
 		c.linger()
 	}
 	c.ws.Close()
