@@ -41,6 +41,9 @@ type Config struct {
 
 	// Set by New and NewLedger.
 	metrics *metrics
+	// turnTimeout bounds what a loop in the background does about one sale or one batch of orders, so
+	// that a row that stays locked or a connection that hangs does not hold up the others for good.
+	turnTimeout time.Duration
 }
 
 // ready checks cfg and fills in the defaults.
@@ -65,6 +68,9 @@ func (cfg Config) ready() (Config, error) {
 	}
 	if cfg.SweepEvery == 0 {
 		cfg.SweepEvery = time.Second
+	}
+	if cfg.turnTimeout == 0 {
+		cfg.turnTimeout = 15 * time.Second
 	}
 	m, err := newMetrics(cfg.Registerer)
 	if err != nil {

@@ -65,6 +65,8 @@ func (k *keeper) turn(ctx context.Context) error {
 
 // keep counts one sale and voids what is overdue.
 func (k *keeper) keep(ctx context.Context, saleID string) error {
+	ctx, cancel := context.WithTimeout(ctx, k.cfg.turnTimeout)
+	defer cancel()
 	undecided, err := k.resyncer.count(ctx, saleID)
 	if err != nil {
 		return err

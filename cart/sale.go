@@ -260,6 +260,8 @@ func endSalesOfRoom(ctx context.Context, cfg Config, resync func(context.Context
 
 // endSale closes a sale unless that has happened; causeTime only once its time is over under the lock.
 func endSale(ctx context.Context, cfg Config, resync func(context.Context, string) error, saleID, cause string) error {
+	ctx, cancel := context.WithTimeout(ctx, cfg.turnTimeout)
+	defer cancel()
 	var news roomNews
 	err := store.InTx(ctx, cfg.Pool, func(tx pgx.Tx) error {
 		news = roomNews{}

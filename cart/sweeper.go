@@ -2,6 +2,7 @@ package cart
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -53,8 +54,9 @@ func (s *sweeper) report(ctx context.Context, err error) {
 }
 
 // expireOrders ends all orders whose payment window is over, in batches. now() only finds them;
-// what decides is the clock after the locks.
+// what decides is the clock after the locks. A batch that fails does not hold up the next one.
 func (s *sweeper) expireOrders(ctx context.Context) error {
+	var failed error
 	var last time.Time
 	lastID := ""
 	for {
@@ -72,11 +74,9 @@ func (s *sweeper) expireOrders(ctx context.Context) error {
 		}); err != nil {
 			return fmt.Errorf("find overdue orders: %w", err)
 		}
-		if err := s.expire(ctx, ids); err != nil {
-			return err
-		}
-		if len(ids) < sweepBatch {
-			return nil
+		failed = errors.Join(failed, s.expire(ctx, ids))
+		if len(ids) < sweepBatch || ctx.Err() != nil {
+			return failed
 		}
 	}
 }
@@ -89,14 +89,16 @@ func (s *sweeper) expire(ctx context.Context, ids []string) error {
 	}
 	var orders []*proto.Order
 	var sales []string
-	err := store.InTx(ctx, s.cfg.Pool, func(tx pgx.Tx) (err error) {
-		orders, sales, err = expireOrders(ctx, tx, ids)
+	turn, cancel := context.WithTimeout(ctx, s.cfg.turnTimeout)
+	defer cancel()
+	err := store.InTx(turn, s.cfg.Pool, func(tx pgx.Tx) (err error) {
+		orders, sales, err = expireOrders(turn, tx, ids)
 		return err
 	})
 	switch {
 	case err == nil:
 		s.cfg.entered(orders...)
-		resyncAll(ctx, s.cfg, s.resync, sales)
+		resyncAll(turn, s.cfg, s.resync, sales)
 		return nil
 	case !store.DataError(err):
 		return fmt.Errorf("expire orders: %w", err)
@@ -105,10 +107,7 @@ func (s *sweeper) expire(ctx context.Context, ids []string) error {
 		return nil
 	}
 	half := len(ids) / 2
-	if err := s.expire(ctx, ids[:half]); err != nil {
-		return err
-	}
-	return s.expire(ctx, ids[half:])
+	return errors.Join(s.expire(ctx, ids[:half]), s.expire(ctx, ids[half:]))
 }
 
 // expireOrders moves those of the orders that are overdue under their locks and returns them with

@@ -2,6 +2,7 @@ package cart
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -87,6 +88,42 @@ func TestExpiryLeavesWhatIsLocked(t *testing.T) {
 	m.expect("paid though overdue", m.state(o.Id), paid)
 	m.must(m.sweeper.expireOrders(t.Context()))
 	m.expect("stays paid", m.state(o.Id), paid)
+}
+
+// A sale whose row stays locked holds up neither the end of another sale nor the orders of others.
+func TestLockedSaleHoldsUpNoOther(t *testing.T) {
+	m := newMarket(t)
+	m.cfg.turnTimeout = 200 * time.Millisecond
+	m.sweeper.cfg.turnTimeout = m.cfg.turnTimeout
+	m.put(tea(), map[string]int64{"k-tea-s": 1000})
+	stuck := m.flashOrder("f", 1)
+	m.exec(`UPDATE orders SET expires_at = clock_timestamp() - interval '1 hour' WHERE id = $1`, stuck.Id)
+	for i := range sweepBatch {
+		m.overdue(m.order(fmt.Sprint("k", i), "tea-s", 1).Id)
+	}
+	m.exec(`UPDATE sale SET starts_at = now() - interval '2 hours', ends_at = now() - interval '1 minute'`)
+	m.exec(`WITH s AS (
+		INSERT INTO sale (id, room_id, shop_id, product_id, listing_id, sku_id, title, image_url, currency, price, original_price, quantity, starts_at, ends_at)
+		SELECT 's2', room_id, shop_id, product_id, 'tea-l', 'k-tea-l', title, image_url, currency, price, original_price, 1, starts_at, now() - interval '1 second'
+		FROM sale WHERE id = 's1')
+		UPDATE sku SET moved = 1 WHERE id = 'k-tea-l'`)
+	err := pgx.BeginFunc(t.Context(), m.pool(), func(tx pgx.Tx) error {
+		if _, err := tx.Exec(t.Context(), `SELECT FROM sale WHERE id = 's1' FOR UPDATE`); err != nil {
+			return err
+		}
+		if err := m.sweeper.expireOrders(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the sweep of a locked sale: %v", err)
+		}
+		if err := endOverdue(t.Context(), m.cfg, m.sweeper.resync); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the end of a locked sale: %v", err)
+		}
+		return nil
+	})
+	m.must(err)
+	m.expect("others in the batch after", scan[int](m, `SELECT count(*) FROM orders WHERE state = 'expired'`), 1)
+	m.expect("closed", scan[string](m, `SELECT string_agg(id, ' ') FROM sale WHERE closed_at IS NOT NULL`), "s2")
+	m.must(m.sweeper.expireOrders(t.Context()))
+	m.expect("awaiting", scan[int](m, `SELECT count(*) FROM orders WHERE state = 'awaiting_payment'`), 0)
 }
 
 // TestExpiryRacesPayment lets notices and sweeps of the same orders run at once: whatever comes
