@@ -2,11 +2,14 @@ package session
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"livecart/proto"
 )
 
 // Defaults of GatewayConfig.
@@ -19,7 +22,7 @@ const (
 	DefaultCommandBurst   = 40
 	DefaultExcessTimeout  = 10 * time.Second
 	DefaultBuyRate        = 5 // flash_buy a second, user and gateway
-	DefaultMaxInFlight    = 16
+	DefaultMaxInFlight    = proto.MaxCommands // a whole frame
 	DefaultQueueBytes     = 256 << 10
 	DefaultPingInterval   = 25 * time.Second
 	DefaultIdleTimeout    = 60 * time.Second
@@ -35,6 +38,23 @@ const (
 	// ExpiryNotice is how long before a token's end session_expiring comes.
 	ExpiryNotice = 60 * time.Second
 )
+
+// check refuses limits that mean nothing.
+func (c *GatewayConfig) check() error {
+	for name, value := range map[string]int64{
+		"RoomTick": int64(c.RoomTick), "ChatPerViewer": int64(c.ChatPerViewer),
+		"MaxConns": int64(c.MaxConns), "MaxHandshakes": int64(c.MaxHandshakes), "ConnsPerUser": int64(c.ConnsPerUser),
+		"CommandRate": int64(c.CommandRate), "CommandBurst": int64(c.CommandBurst), "ExcessTimeout": int64(c.ExcessTimeout),
+		"BuyRate": int64(c.BuyRate), "MaxInFlight": int64(c.MaxInFlight), "QueueBytes": int64(c.QueueBytes),
+		"PingInterval": int64(c.PingInterval), "IdleTimeout": int64(c.IdleTimeout), "WriteTimeout": int64(c.WriteTimeout),
+		"CommandTimeout": int64(c.CommandTimeout), "Linger": int64(c.Linger), "DrainTimeout": int64(c.DrainTimeout),
+	} {
+		if value < 0 {
+			return fmt.Errorf("a gateway's %s cannot be negative", name)
+		}
+	}
+	return nil
+}
 
 func (c *GatewayConfig) setDefaults() {
 	c.MaxConns = cmp.Or(c.MaxConns, DefaultMaxConns)
