@@ -33,7 +33,7 @@ type settings struct {
 	AllowedOrigins []string      `name:"allowed-origins" env:"LIVECART_ALLOWED_ORIGINS" help:"Origins of other sites' pages that may connect, * in a host for any label."`
 	RoomTick       time.Duration `name:"room-tick" env:"LIVECART_ROOM_TICK" help:"Least time between two writes to a busy room's viewers; 0 stretches with the room from 50 ms to 250 ms."`
 	ChatPerViewer  int           `name:"chat-per-viewer" env:"LIVECART_CHAT_PER_VIEWER" default:"20" help:"Comments a second that each viewer gets of a busy room; 0 for all."`
-	MaxConnections int           `name:"max-connections" env:"LIVECART_MAX_CONNECTIONS" help:"Connections that a gateway takes; 0 for what its descriptors allow."`
+	MaxConnections int           `name:"max-connections" env:"LIVECART_MAX_CONNECTIONS" help:"Connections that a gateway takes; 0 for 100,000."`
 	HostGonePause  time.Duration `name:"host-gone-pause" env:"LIVECART_HOST_GONE_PAUSE" help:"After how long without its host a room pauses; negative for never."`
 	HostGoneEnd    time.Duration `name:"host-gone-end" env:"LIVECART_HOST_GONE_END" help:"After how long without its host a room ends; negative for never."`
 	DrainTimeout   time.Duration `name:"drain-timeout" env:"LIVECART_DRAIN_TIMEOUT" help:"How long a gateway spreads its viewers' moves to others when it stops."`
