@@ -21,7 +21,8 @@ import (
 	"livecart/session/store"
 )
 
-// GatewayConfig is what a gateway needs and may be told. The zero value of a limit is its default.
+// GatewayConfig is what a gateway needs and may be told. Where a default stands in brackets the zero
+// value means it; none may be negative.
 type GatewayConfig struct {
 	Pool     *pgxpool.Pool
 	Bus      *bus.Bus
@@ -50,30 +51,34 @@ type GatewayConfig struct {
 	// worth; 0 for all.
 	ChatPerViewer int
 
-	// MaxConns are the connections of this gateway, MaxHandshakes those of them that are just
-	// opening. Beyond them a handshake is answered 503 with Retry-After.
+	// MaxConns are the connections of this gateway (100,000), MaxHandshakes those of them that are
+	// just opening (1,024). Beyond them a handshake is answered 503 with Retry-After.
 	MaxConns, MaxHandshakes int
-	// ConnsPerUser are the connections of one user on this gateway; the oldest is closed with 4009.
+	// ConnsPerUser are the connections of one user on this gateway (8); the oldest is closed with 4009.
 	ConnsPerUser int
-	// CommandRate a second and CommandBurst limit a connection's commands. One that exceeds them for
-	// ExcessTimeout is closed with 4029.
+	// CommandRate a second (20) and CommandBurst (40) limit a connection's commands. One that exceeds
+	// them for ExcessTimeout (10 s) is closed with 4029.
 	CommandRate, CommandBurst int
 	ExcessTimeout             time.Duration
-	// BuyRate limits a user's flash_buy a second, over all connections here.
+	// BuyRate limits a user's flash_buy a second, over all connections here (5).
 	BuyRate int
-	// MaxInFlight are the commands of a connection that run at a time, those in line included.
+	// MaxInFlight are the commands of a connection that run at a time, those in line included (32, a
+	// whole frame); beyond it "busy".
 	MaxInFlight int
-	// QueueBytes bound what a connection has still to be sent.
+	// QueueBytes bound what a connection has still to be sent (256 KiB); full of what may not be
+	// dropped, it is closed with 4008.
 	QueueBytes int
-	// PingInterval is the time between pings; a connection that is silent for IdleTimeout is closed.
+	// PingInterval is the time between pings (25 s); a connection that is silent for IdleTimeout
+	// (60 s) is closed with 1001.
 	PingInterval, IdleTimeout time.Duration
-	// WriteTimeout is how long one message may take to be written.
+	// WriteTimeout is how long one message may take to be written (10 s), and the answer to a
+	// handshake. Who takes longer is closed as with a full queue.
 	WriteTimeout time.Duration
-	// CommandTimeout is how long a command may run.
+	// CommandTimeout is how long a command may run (15 s).
 	CommandTimeout time.Duration
-	// Linger is how long a room stays open here after its last viewer has left.
+	// Linger is how long a room stays open here after its last viewer has left (5 s).
 	Linger time.Duration
-	// DrainTimeout is how long viewers are given to move to another gateway when Run ends.
+	// DrainTimeout is how long viewers are given to move to another gateway when Run ends (30 s).
 	DrainTimeout time.Duration
 }
 
@@ -124,6 +129,9 @@ func NewGateway(cfg GatewayConfig) (*Gateway, error) {
 	}
 	origins, err := ParseOrigins(cfg.AllowedOrigins)
 	if err != nil {
+		return nil, err
+	}
+	if err := cfg.check(); err != nil {
 		return nil, err
 	}
 	cfg.setDefaults()
@@ -436,7 +444,7 @@ const sweepEvery = 500 * time.Millisecond
 
 // sweep does for all connections what is due by the clock.
 func (g *Gateway) sweep(ctx context.Context) {
-	ticker := time.NewTicker(min(sweepEvery, g.cfg.PingInterval/2, g.cfg.IdleTimeout/2))
+	ticker := time.NewTicker(max(time.Millisecond, min(sweepEvery, g.cfg.PingInterval/2, g.cfg.IdleTimeout/2)))
 	defer ticker.Stop()
 	for {
 		select {

@@ -21,7 +21,7 @@ const (
 	DefaultCommandRate    = 20 // a second and connection
 	DefaultCommandBurst   = 40
 	DefaultExcessTimeout  = 10 * time.Second
-	DefaultBuyRate        = 5 // flash_buy a second, user and gateway
+	DefaultBuyRate        = 5                 // flash_buy a second, user and gateway
 	DefaultMaxInFlight    = proto.MaxCommands // a whole frame
 	DefaultQueueBytes     = 256 << 10
 	DefaultPingInterval   = 25 * time.Second

@@ -49,6 +49,32 @@ func TestPaceAllowsBurstThenRateAndMeasuresExcess(t *testing.T) {
 	}
 }
 
+func TestGatewayConfig(t *testing.T) {
+	w := newWorld(t)
+	good := w.gateway().cfg
+	for name, spoil := range map[string]func(*GatewayConfig){
+		"no pool":           func(c *GatewayConfig) { c.Pool = nil },
+		"no presence":       func(c *GatewayConfig) { c.Presence = nil },
+		"a route of ours":   func(c *GatewayConfig) { c.Routes = map[string]Route{"ping": {}} },
+		"bad origin":        func(c *GatewayConfig) { c.AllowedOrigins = []string{"https://shop.example/page"} },
+		"negative comments": func(c *GatewayConfig) { c.ChatPerViewer = -1 },
+		"negative interval": func(c *GatewayConfig) { c.PingInterval = -time.Second },
+	} {
+		cfg := good
+		spoil(&cfg)
+		if _, err := NewGateway(cfg); err == nil {
+			t.Errorf("%s is accepted", name)
+		}
+	}
+	var c GatewayConfig
+	c.setDefaults()
+	if c.MaxConns != 100_000 || c.MaxHandshakes != 1024 || c.ConnsPerUser != 8 || c.CommandRate != 20 || c.CommandBurst != 40 ||
+		c.ExcessTimeout != 10*time.Second || c.BuyRate != 5 || c.MaxInFlight != 32 || c.QueueBytes != 256<<10 ||
+		c.PingInterval != 25*time.Second || c.IdleTimeout != time.Minute || c.DrainTimeout != 30*time.Second || c.ChatPerViewer != 0 {
+		t.Errorf("the defaults are not the documented ones: %+v", c)
+	}
+}
+
 func TestExcessIsAnsweredThenClosed(t *testing.T) {
 	w := newWorld(t)
 	g := w.gateway(func(cfg *GatewayConfig) { cfg.ExcessTimeout = 300 * time.Millisecond })
@@ -147,7 +173,7 @@ func TestBuyLimitOutlivesItsConnections(t *testing.T) {
 	}
 }
 
-func TestSeventeenthRunningCommandIsBusy(t *testing.T) {
+func TestOneCommandMoreThanMayRunIsBusy(t *testing.T) {
 	w := newWorld(t)
 	release := make(chan struct{})
 	g := w.gateway(func(cfg *GatewayConfig) {
@@ -156,16 +182,17 @@ func TestSeventeenthRunningCommandIsBusy(t *testing.T) {
 		cfg.Routes["chat_send"] = Route{Handle: hold, Ordered: true}
 	})
 	c := g.dial(t, dial{token: w.token("vera", "viewer", 0)})
-	for n := range 8 {
+	const pairs = DefaultMaxInFlight / 2
+	for n := range pairs {
 		c.send(&proto.Command{RequestId: fmt.Sprint("w", n), Command: &proto.Command_WalletGet{WalletGet: new(proto.WalletGet)}})
 		c.send(chatSend(fmt.Sprint("c", n), "x"))
 	}
 	c.send(chatSend("one more", "x"))
 	if reason := c.reason("one more"); reason != proto.ReasonBusy {
-		t.Errorf("the 17th gets %q", reason)
+		t.Errorf("one more than %d gets %q", DefaultMaxInFlight, reason)
 	}
 	close(release)
-	for n := range 8 {
+	for n := range pairs {
 		if reason := c.reason(fmt.Sprint("w", n)) + c.reason(fmt.Sprint("c", n)); reason != "" {
 			t.Errorf("pair %d: %s", n, reason)
 		}
