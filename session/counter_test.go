@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -78,4 +79,54 @@ func partOf(p *Presence, room string) string {
 		return r.part
 	}
 	return ""
+}
+
+func TestSavedTotalsNeverFall(t *testing.T) {
+	w := newWorld(t)
+	rdb := w.redis(w.rdb)
+	a := w.presence(rdb)
+	a.Join("demo", viewer(1))
+	a.Join("demo", viewer(2))
+	a.like(50)
+	tick(t, a)
+	a.save(t.Context())
+	if a.rooms.find("demo").unsaved {
+		t.Error("saved and still to be saved")
+	}
+	w.must(rdb.FlushDB(t.Context()).Err())
+	// A gateway that knows nothing, and may not ask, saves less.
+	b := w.presence(rdb)
+	b.rooms.with(b.run, "demo", func(r *presentRoom) { r.own, r.unsaved = figures{visits: 1, likes: 1}, true })
+	b.rooms.with(b.run, "nowhere", func(r *presentRoom) { r.own, r.unsaved = figures{visits: 1, likes: 1}, true })
+	b.save(t.Context())
+	var peak, visits, unique, likes int64
+	w.must(w.pool.QueryRow(t.Context(), `SELECT peak, visits, unique_viewers, likes FROM room_counter`).Scan(&peak, &visits, &unique, &likes))
+	if peak != 2 || visits != 2 || unique != 2 || likes != 50 {
+		t.Errorf("saved are peak %d, visits %d, unique %d, likes %d", peak, visits, unique, likes)
+	}
+	// Both parts are kept, so the next sum holds both.
+	c := w.presence(rdb)
+	c.Join("demo", viewer(3))
+	tick(t, c)
+	if got := c.demo(t); got.Likes != 51 || got.Visits != 4 {
+		t.Errorf("figures are %v", got)
+	}
+}
+
+func TestSavingAgainAfterAFailure(t *testing.T) {
+	w := newWorld(t)
+	p := w.presence(w.redis(w.rdb))
+	p.Join("demo", viewer(1))
+	tick(t, p)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	p.save(ctx)
+	if !p.rooms.find("demo").unsaved {
+		t.Error("a failed save counts as done")
+	}
+	p.save(t.Context())
+	saved, err := savedCounters(t.Context(), w.pool, []string{"demo"})
+	if err != nil || saved["demo"].sums.visits != 1 {
+		t.Errorf("saved %+v, %v", saved, err)
+	}
 }

@@ -109,30 +109,28 @@ func (p *Presence) flushLikes(ctx context.Context) {
 // writeLikes writes the rooms' likes, all in one round trip, and releases those who wait.
 func (p *Presence) writeLikes(ctx context.Context, rooms []*presentRoom) {
 	batches := make([]*likeBatch, len(rooms))
-	sent := make([]figures, len(rooms))
 	calls := make([]store.Call, len(rooms))
 	for i, r := range rooms {
 		r.mu.Lock()
-		batches[i], sent[i] = r.batch, r.own
-		r.batch = nil
-		r.mu.Unlock()
 		keys := counterKeys(r.id)
-		calls[i] = store.Call{Keys: []string{keys[0], keys[4]}, Args: []any{r.part, sent[i].likes}}
+		calls[i] = store.Call{Keys: []string{keys[0], keys[4]}, Args: []any{r.part, r.own.likes}}
+		batches[i], r.batch = r.batch, nil
+		r.mu.Unlock()
 	}
 	replies, err := likeScript.RunAll(ctx, p.cfg.Redis, calls)
 	var unknown []*presentRoom
 	for i, r := range rooms {
-		total, replyErr := int64(0), err
-		if err == nil {
-			total, replyErr = replies[i].Int64()
+		if err != nil {
+			break
 		}
+		reply, err := replies[i].Int64Slice()
 		switch {
-		case replyErr != nil:
-		case total < 0:
+		case err != nil || len(reply) != 2: // the next report writes them
+		case reply[0] < 0:
 			unknown = append(unknown, r)
 		default:
 			r.mu.Lock()
-			r.acked.likes, r.sums.likes = sent[i].likes, total
+			r.likesWritten(reply[1], reply[0], false)
 			r.mu.Unlock()
 		}
 	}

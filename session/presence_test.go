@@ -2,12 +2,10 @@ package session
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -276,93 +274,6 @@ func started(t *testing.T, p *Presence) (stop func()) {
 	return stop
 }
 
-func TestLikesAreAnsweredWhenWritten(t *testing.T) {
-	w := newWorld(t)
-	rdb := w.redis(w.rdb)
-	fast := func(c *PresenceConfig) { c.LikeFlush = time.Millisecond }
-	both := []*Presence{w.presence(rdb, fast), w.presence(rdb, fast)}
-	var stops []func()
-	for _, p := range both {
-		stops = append(stops, started(t, p))
-	}
-	var highest atomic.Int64
-	var all sync.WaitGroup
-	for i := range 40 {
-		all.Go(func() {
-			for range 5 {
-				total, err := both[i%2].Likes(t.Context(), "demo", 3)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				for {
-					h := highest.Load()
-					if total <= h || highest.CompareAndSwap(h, total) {
-						break
-					}
-				}
-			}
-		})
-	}
-	all.Wait()
-	if n := highest.Load(); n != 600 {
-		t.Errorf("the highest total was %d, want 600", n)
-	}
-	var stored int64
-	for _, n := range rdb.HVals(t.Context(), counterKeys("demo")[0]).Val() {
-		stored += parseFigure(n)
-	}
-	if stored != 600 {
-		t.Errorf("Redis has %d", stored)
-	}
-	for _, stop := range stops {
-		stop()
-	}
-	if _, err := both[0].Likes(t.Context(), "demo", 1); reasonOf(err) != proto.ReasonTryAgain {
-		t.Errorf("after the end: %v", err)
-	}
-}
-
-func TestLikesAtTheirEdges(t *testing.T) {
-	w := newWorld(t)
-	p := w.presence(w.redis(w.rdb))
-	started(t, p)
-	for _, test := range []struct {
-		n    int64
-		want proto.Reason
-	}{{-1, proto.ReasonInvalidArgument}, {0, proto.ReasonInvalidArgument}, {1, ""}, {MaxLikes, ""}, {MaxLikes + 1, proto.ReasonInvalidArgument}} {
-		if _, err := p.Likes(t.Context(), "demo", test.n); reasonOf(err) != test.want {
-			t.Errorf("%d likes: %v", test.n, err)
-		}
-	}
-	idle := w.presence(w.redis(w.rdb)) // does not run, so nothing is written
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	if _, err := idle.Likes(ctx, "demo", 1); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("without a flush: %v", err)
-	}
-}
-
-func TestLikesGoOnWithoutRedis(t *testing.T) {
-	w := newWorld(t)
-	server := stacktest.PrivateRedis(t)
-	p := w.presence(w.redis(server.URL))
-	started(t, p)
-	for i := range 3 {
-		if i == 1 {
-			server.Kill()
-		}
-		total, err := p.Likes(t.Context(), "demo", 10)
-		if err != nil || total != int64(i+1)*10 {
-			t.Errorf("like %d: %d, %v", i, total, err)
-		}
-	}
-	server.Start()
-	if total, err := p.Likes(t.Context(), "demo", 10); err != nil || total != 40 {
-		t.Errorf("after it is back: %d, %v", total, err)
-	}
-}
-
 func TestViewersAreToldWhatChanged(t *testing.T) {
 	w := newWorld(t)
 	rdb := w.redis(w.rdb)
@@ -418,56 +329,6 @@ func TestTheEndOfAGatewayTakesItsViewersOut(t *testing.T) {
 	}
 	saved, err := savedCounters(t.Context(), w.pool, []string{"demo"})
 	if err != nil || saved["demo"].sums.likes != 5 || len(saved["demo"].parts) != 1 {
-		t.Errorf("saved %+v, %v", saved, err)
-	}
-}
-
-func TestSavedTotalsNeverFall(t *testing.T) {
-	w := newWorld(t)
-	rdb := w.redis(w.rdb)
-	a := w.presence(rdb)
-	a.Join("demo", viewer(1))
-	a.Join("demo", viewer(2))
-	a.like(50)
-	tick(t, a)
-	a.save(t.Context())
-	if a.rooms.find("demo").unsaved {
-		t.Error("saved and still to be saved")
-	}
-	w.must(rdb.FlushDB(t.Context()).Err())
-	// A gateway that knows nothing, and may not ask, saves less.
-	b := w.presence(rdb)
-	b.rooms.with(b.run, "demo", func(r *presentRoom) { r.own, r.unsaved = figures{visits: 1, likes: 1}, true })
-	b.rooms.with(b.run, "nowhere", func(r *presentRoom) { r.own, r.unsaved = figures{visits: 1, likes: 1}, true })
-	b.save(t.Context())
-	var peak, visits, unique, likes int64
-	w.must(w.pool.QueryRow(t.Context(), `SELECT peak, visits, unique_viewers, likes FROM room_counter`).Scan(&peak, &visits, &unique, &likes))
-	if peak != 2 || visits != 2 || unique != 2 || likes != 50 {
-		t.Errorf("saved are peak %d, visits %d, unique %d, likes %d", peak, visits, unique, likes)
-	}
-	// Both parts are kept, so the next sum holds both.
-	c := w.presence(rdb)
-	c.Join("demo", viewer(3))
-	tick(t, c)
-	if got := c.demo(t); got.Likes != 51 || got.Visits != 4 {
-		t.Errorf("figures are %v", got)
-	}
-}
-
-func TestSavingAgainAfterAFailure(t *testing.T) {
-	w := newWorld(t)
-	p := w.presence(w.redis(w.rdb))
-	p.Join("demo", viewer(1))
-	tick(t, p)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	p.save(ctx)
-	if !p.rooms.find("demo").unsaved {
-		t.Error("a failed save counts as done")
-	}
-	p.save(t.Context())
-	saved, err := savedCounters(t.Context(), w.pool, []string{"demo"})
-	if err != nil || saved["demo"].sums.visits != 1 {
 		t.Errorf("saved %+v, %v", saved, err)
 	}
 }

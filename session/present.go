@@ -86,6 +86,15 @@ func (r *presentRoom) leave(v Viewer) {
 	}
 }
 
+// likesWritten notes the sum of likes and how many of ours it holds. Likes and reports are written at
+// the same time, so an answer may be older than one that was noted before; a Redis that lost some
+// begins anew.
+func (r *presentRoom) likesWritten(own, sum int64, lost bool) {
+	if lost || own >= r.acked.likes {
+		r.acked.likes, r.sums.likes = own, sum
+	}
+}
+
 // alone returns the figures as far as they are known without Redis.
 func (r *presentRoom) alone() *proto.RoomStats {
 	s := &proto.RoomStats{

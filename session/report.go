@@ -50,6 +50,7 @@ type reportReply struct {
 	online, peak, unique int64
 	lower                bool
 	visitsBefore         int64
+	ownLikes             int64 // in sums
 }
 
 func (r reportReply) stats() *proto.RoomStats {
@@ -64,7 +65,7 @@ func parseReport(cmd *redis.Cmd) (reportReply, error) {
 	if err != nil {
 		return reportReply{}, err
 	}
-	var n [7]int64
+	var n [8]int64
 	if len(reply) != len(n)+1 {
 		return reportReply{}, fmt.Errorf("report.lua replied %d values", len(reply))
 	}
@@ -79,7 +80,7 @@ func parseReport(cmd *redis.Cmd) (reportReply, error) {
 	}
 	return reportReply{
 		epoch: epoch, sums: figures{likes: n[0], visits: n[1]}, online: n[2], peak: n[3], unique: n[4],
-		lower: n[5] != 0, visitsBefore: n[6],
+		lower: n[5] != 0, visitsBefore: n[6], ownLikes: n[7],
 	}, nil
 }
 
@@ -244,7 +245,9 @@ func (s *sending) succeeded() (lost bool) {
 		r.recount, r.newcomers, r.lower = true, nil, true
 	}
 	r.lowerKnown = s.reply.lower || r.lower
-	r.epoch, r.acked, r.sums, r.based = s.reply.epoch, s.own, s.reply.sums, true
+	r.epoch, r.based = s.reply.epoch, true
+	r.acked.visits, r.sums.visits = s.own.visits, s.reply.sums.visits
+	r.likesWritten(s.reply.ownLikes, s.reply.sums.likes, lost)
 	r.stats = r.risen(s.reply.stats())
 	// What Postgres has comes back with a restore; anything else must be reported again and again.
 	r.settled = r.online == 0 && r.own == r.acked && r.own == r.kept && len(r.newcomers) == 0 && !r.recount && !r.lower && r.batch == nil

@@ -14,22 +14,24 @@
 --      7 a host is here: note it for so long, ms; else 0
 --      8 1 if viewers may be missing from unique
 --      9.. viewer ids that are new, at most 1000
--- Reply {epoch, likes, visits, online, peak, unique, lower, own visits as stored before this call};
---      epoch is empty where Redis knows nothing of the room: then nothing was written.
+-- Reply {epoch, likes, visits, online, peak, unique, lower, own visits as stored before this call,
+--      own likes, which likes holds}; epoch is empty where Redis knows nothing of the room: then nothing
+--      was written.
 local epoch = redis.call('HGET', KEYS[5], 'epoch')
 if not epoch then
-  return {'', 0, 0, 0, 0, 0, 0, 0}
+  return {'', 0, 0, 0, 0, 0, 0, 0, 0}
 end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local stale = tonumber(ARGV[5])
 local part = ARGV[1]
-local before = 0
+local before, own = 0, 0
 
 if part ~= '' then
   if tonumber(ARGV[2]) > tonumber(redis.call('HGET', KEYS[1], part) or '0') then
     redis.call('HSET', KEYS[1], part, ARGV[2])
   end
+  own = tonumber(redis.call('HGET', KEYS[1], part) or '0')
   before = tonumber(redis.call('HGET', KEYS[2], part) or '0')
   if tonumber(ARGV[3]) > before then
     redis.call('HSET', KEYS[2], part, ARGV[3])
@@ -79,4 +81,4 @@ if online > peak then
 end
 local unique = math.max(redis.call('PFCOUNT', KEYS[4]), tonumber(redis.call('HGET', KEYS[5], 'floor') or '0'))
 local lower = tonumber(redis.call('HGET', KEYS[5], 'lower') or '0')
-return {epoch, likes, visits, online, peak, unique, lower, before}
+return {epoch, likes, visits, online, peak, unique, lower, before, own}
