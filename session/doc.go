@@ -26,7 +26,8 @@
 // Events have a [Class]. State and gifts are never dropped. Counters are replaced by later ones
 // within one flush. Comments are sampled once a room and flush, down to what a person can read, and
 // each frame says in sampled how many were left out; those of host and moderators and the pinned one
-// stay first. Every comment is either in the frame or in that count.
+// stay first. Every comment that came here is either in the frame or in that count, for each viewer
+// alike, whenever it joined; one that NATS lost is nowhere but in the history.
 //
 // A viewer that reads slowly loses comments first, a whole flush at a time, and is told in skipped
 // how many. When its queue (256 KiB by default) is full of what may not be dropped, it is closed
@@ -40,7 +41,30 @@
 // shared by all connections. The room's snapshot changes in the same critical section, so that a new
 // viewer's welcome fits exactly what follows.
 //
+// What is missing is read from Postgres beside the flushes: numbered events after 200 ms of waiting for
+// an earlier one, or when the heads of all open rooms, read once a second, show a lost tail; the whole
+// room and what belongs to its viewers after NATS may have lost anything.
+//
 // Locks are taken in the order hub, audience, queue.
+//
+// # Limits
+//
+// [GatewayConfig] holds them with their defaults. What exceeds them is refused with its reason, by 503
+// before the upgrade (connections, handshakes), by a reply (commands: rate_limited and, while too many
+// run, busy; flash_buy: rate_limited), or by the close of the connection:
+//
+//	1001 idle              silent for IdleTimeout
+//	1009                   a message of more than 16 KiB
+//	1011 internal          the welcome could not be made
+//	1012 restart           drain
+//	4001 token_expired     the token ended, announced by session_expiring 60 s before
+//	4003 banned            a ban in this room
+//	4008 slow_consumer     a full queue, or a message that could not be written in WriteTimeout
+//	4009 replaced          the user's ninth connection closes the first
+//	4029 rate_limited      10 s of excess commands
+//
+// A resume spans 500 numbered events and 64 KiB; a welcome has at most 16 KiB, 30 comments and 20
+// entries of the shelf.
 //
 // # Drain
 //
@@ -50,6 +74,16 @@
 //
 // # Keys, subjects and tables
 //
-// Redis: {r:<room>}:… for figures, see presence. NATS: <prefix>.room.<room> and <prefix>.private, by
-// package bus. Postgres: room, room_event, room_counter.
+// Redis, for seven days after the last viewer, all lost without harm:
+//
+//	{r:<room>}:likes    hash, part of a gateway -> its likes
+//	{r:<room>}:visits   hash, part of a gateway -> its visits
+//	{r:<room>}:online   hash, part of a gateway -> its connections and when it said so
+//	{r:<room>}:unique   HyperLogLog of viewers
+//	{r:<room>}:counter  hash: epoch, peak, floor and lower bound of unique
+//	{r:<room>}:host     exists while a host is connected
+//
+// NATS, by package bus: <prefix>.room.<room> and <prefix>.private. Postgres: room, room_event (written by
+// all packages through package store), room_counter (totals) and room_counter_part (each gateway's share,
+// from which a lost Redis is filled again).
 package session
