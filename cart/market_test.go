@@ -48,8 +48,10 @@ func (p *fakeProvider) Create(_ context.Context, id string, amount int64, curren
 	return fmt.Sprintf("https://pay.test/%s/%d%s/%s", id, amount, currency, description), nil
 }
 
+// Tests on a market run beside one another: most of their time is spent on waiting.
 func newMarket(t *testing.T) *market {
 	t.Helper()
+	t.Parallel()
 	pool, err := store.OpenPostgres(t.Context(), stacktest.Postgres(t, store.Migrate))
 	if err != nil {
 		t.Fatal(err)
