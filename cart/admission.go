@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -32,11 +31,6 @@ const (
 	saleAge = 10 * time.Minute
 	// retryAfter is what buyers are told to wait who may simply ask again.
 	retryAfter = time.Second
-	// maxBuyerID is the longest user id in bytes.
-	maxBuyerID = 128
-	// maxBuyerText is the longest name, source or guide in characters, so that a batch of orders fits
-	// into one message.
-	maxBuyerText = 200
 )
 
 // admission is the gateway's part in flash sales: it gathers attempts, has Redis filter them, and
@@ -155,19 +149,13 @@ func (a *admission) buy(ctx context.Context, roomID string, by Buyer, requestID 
 }
 
 func checkBuy(by Buyer, requestID string, cmd *proto.FlashBuy) error {
-	if by.User.GetId() == "" {
-		return ErrSignInRequired
+	if err := by.check(); err != nil {
+		return err
 	}
 	if err := checkKey(requestID); err != nil {
 		return err
 	}
-	if err := errors.Join(checkText("name", by.User.Name, 0, maxBuyerText), checkText("source", by.Source, 0, maxBuyerText), checkText("guide", by.Guide, 0, maxBuyerText)); err != nil {
-		return err
-	}
-	id := by.User.Id
 	switch {
-	case len(id) > maxBuyerID || !utf8.ValidString(id) || clean(id) != id:
-		return invalid("a user id is UTF-8 of at most %d bytes", maxBuyerID)
 	case by.User.Role == proto.Role_ROLE_HOST || by.User.Role == proto.Role_ROLE_MODERATOR:
 		return ErrOwnSale
 	case !store.ValidID(cmd.GetSaleId()):

@@ -12,7 +12,6 @@ import (
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
-	"livecart/proto"
 	"livecart/session/bus"
 	"livecart/session/store"
 )
@@ -92,13 +91,6 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		Help: "Orders by the state that they entered.",
 	}, []string{"state"}))
 	return &metrics{orders: orders}, err
-}
-
-// Buyer is who buys and on whose recommendation.
-type Buyer struct {
-	User *proto.User
-	// Source and Guide are the attribution of the buyer's token, kept with the order.
-	Source, Guide string
 }
 
 // Cart is the gateway's side: it answers buyers and hosts. Safe for concurrent use.

@@ -63,8 +63,8 @@ func orderHash(roomID string, cmd *proto.OrderCreate) ([]byte, error) {
 }
 
 func checkOrder(by Buyer, requestID string, cmd *proto.OrderCreate) error {
-	if by.User.GetId() == "" {
-		return ErrSignInRequired
+	if err := by.check(); err != nil {
+		return err
 	}
 	if err := checkKey(requestID); err != nil {
 		return err

@@ -105,6 +105,7 @@ func TestCreateOrderRefusals(t *testing.T) {
 		want                   error
 	}{
 		{"not signed in", "demo", "", "k", items("tea-s", 1), ErrSignInRequired},
+		{"a buyer who cannot be kept", "demo", "an\x00n", "k", items("tea-s", 1), invalid},
 		{"no key", "demo", "ann", "", items("tea-s", 1), ErrRequestIDRequired},
 		{"a long key", "demo", "ann", strings.Repeat("é", 65), items("tea-s", 1), ErrRequestIDRequired},
 		{"no lines", "demo", "ann", "k", items(), invalid},
