@@ -41,7 +41,7 @@ type Config struct {
 	// Set by New and NewLedger.
 	metrics *metrics
 	// turnTimeout bounds what a loop in the background does about one sale or one batch of orders, so
-	// that a row that stays locked or a connection that hangs does not hold up the others for good.
+	// that a row that stays locked does not hold up the others.
 	turnTimeout time.Duration
 }
 
