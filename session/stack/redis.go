@@ -204,6 +204,10 @@ func redisVersionAt(ctx context.Context, url string) (string, error) {
 	options.DisableIdentity = true
 	client := redis.NewClient(options)
 	defer client.Close()
+	// A server that still loads its data answers INFO, but not this.
+	if err := client.Ping(ctx).Err(); err != nil {
+		return "", err
+	}
 	info, err := client.Info(ctx, "server").Result()
 	if err != nil {
 		return "", err

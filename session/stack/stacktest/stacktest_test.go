@@ -225,3 +225,23 @@ type ending struct {
 func (e *ending) Helper()               {}
 func (e *ending) Fatalf(string, ...any) { e.failed = true }
 func (e *ending) Skipf(string, ...any)  { e.skipped = !e.failed }
+
+// A server that has much to load answers some commands while it does, and refuses the others.
+func TestPrivateRedisStartsLoaded(t *testing.T) {
+	server := PrivateRedis(t)
+	options, err := redis.ParseURL(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(options)
+	defer client.Close()
+	const keys = 300_000
+	err = client.Eval(t.Context(), `for i = 1, ARGV[1] do redis.call('SET', 'key:' .. i, i) end return 1`, nil, keys).Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Restart()
+	if n, err := client.DBSize(t.Context()).Result(); n != keys || err != nil {
+		t.Errorf("%d keys, %v; want %d", n, err, keys)
+	}
+}
