@@ -88,17 +88,16 @@ func TestSilentLedgerPausesTheSale(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	s.cfg.Registerer = registry
 	gateway := s.gateway()
-	degraded := func(want int) {
-		t.Helper()
-		if err := testutil.GatherAndCompare(registry, strings.NewReader(fmt.Sprintf(`
+	degraded := func(want int) func() bool {
+		return func() bool {
+			return testutil.GatherAndCompare(registry, strings.NewReader(fmt.Sprintf(`
 # HELP livecart_degraded Whether a part works with less than it should, 1 or 0.
 # TYPE livecart_degraded gauge
 livecart_degraded{part="ledger"} %d
-`, want)), "livecart_degraded"); err != nil {
-			t.Error(err)
+`, want)), "livecart_degraded") == nil
 		}
 	}
-	degraded(0)
+	s.expect("in working order", degraded(0)(), true)
 	events := s.roomEvents()
 	got := make(chan error, 1)
 	go func() {
@@ -117,14 +116,14 @@ livecart_degraded{part="ledger"} %d
 		}
 	}
 	s.until("the room sees a pause", stock(true))
-	degraded(1)
+	s.until("the metric says so", degraded(1))
 	_, err := s.buy(gateway, "bob", "k", 1)
 	s.refused(err, ErrTryAgain)
 	s.expect("recorded", scan[int64](s.market, `SELECT count(*) FROM attempt`), int64(0))
 	s.ledger()
 	s.must(<-got)
 	s.until("the room sees the sale go on", stock(false))
-	degraded(0)
+	s.until("the metric says so", degraded(0))
 	_, err = s.buy(gateway, "bob", "k", 1)
 	s.must(err)
 	s.expect("sold", s.sold(), int64(2))
