@@ -81,7 +81,8 @@ func TestDrainEndsInTimeWhateverViewersAndCommandsDo(t *testing.T) {
 	<-begun
 	from := time.Now()
 	g.stop()
-	if took := time.Since(from); took > 3*time.Second {
+	// Neither the viewer, who may take 10 s for a message, nor the command, which has 15, is waited for.
+	if took := time.Since(from); took > 8*time.Second {
 		t.Errorf("took %v", took)
 	}
 }

@@ -44,8 +44,12 @@ type world struct {
 	bus    *bus.Bus // as the other parts of livecart would publish
 }
 
+// newWorld makes one. Tests that have one run beside others, as they mostly wait.
 func newWorld(t testing.TB) *world {
 	t.Helper()
+	if t, ok := t.(*testing.T); ok {
+		t.Parallel()
+	}
 	w := &world{t: t, rdb: stacktest.Redis(t)}
 	server, err := stack.StartNATS(0)
 	w.must(err)
