@@ -189,7 +189,7 @@ func (s *studio) topUp(t *testing.T) {
 	payment.close()
 
 	viewer.see(id("balance"), "10,700")
-	viewer.see(id("toast"), "Your beans have arrived.")
+	viewer.see(id("sheet-topup"), "Your beans have arrived.")
 	viewer.shot("viewer topped up")
 }
 
@@ -250,7 +250,6 @@ func (s *studio) flashSale(t *testing.T) {
 	payment.close()
 
 	viewer.see(state("order-state", "state", "ORDER_STATE_PAID"), "Paid")
-	viewer.see(id("toast"), "Your payment has arrived.")
 	viewer.shot("viewer order paid")
 	host.see(id("host-orders")+" li", "Chen 晨")
 	host.see(state("host-order-state", "state", "ORDER_STATE_PAID"), "Paid")
