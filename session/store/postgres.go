@@ -22,6 +22,10 @@ type Querier interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
+// defaultConns is a pool's size where the URL names none with pool_max_conns. The library's own default,
+// one a processor and at least 4, lets a few waits for one lock hold up all other work.
+const defaultConns = 16
+
 // OpenPostgres opens a pool and checks that the server answers. Commits are durable before they
 // return. Plans are made for the arguments at hand: a generic plan cached while a table was empty
 // would stay a sequential scan. A transaction that its process leaves idle for 10 s is ended by the
@@ -30,6 +34,9 @@ func OpenPostgres(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("postgres url: %w", err)
+	}
+	if !strings.Contains(url, "pool_max_conns") {
+		cfg.MaxConns = defaultConns
 	}
 	params := cfg.ConnConfig.RuntimeParams
 	params["synchronous_commit"] = "on"
