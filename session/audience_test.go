@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -329,6 +330,55 @@ func TestBusyRoomIsFlushedByItsTickAndAnIdleOneAtOnce(t *testing.T) {
 		if got := len(c.queue.items); got != step.frames || waiting != (step.due > 0) || waiting && !due.Equal(begun.Add(step.due)) {
 			t.Fatalf("%s: %d frames, waiting %v until %v", step.name, got, waiting, due.Sub(begun))
 		}
+	}
+}
+
+// The last comment of a newcomer's welcome says what it need not be sent; everything after that is
+// delivered or counted, wherever in a tick it came in.
+func TestLateViewersAreDeliveredOrCountedEveryCommentSinceTheirWelcome(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway(func(cfg *GatewayConfig) { cfg.ChatPerViewer, cfg.RoomTick = 20, 20*time.Millisecond })
+	g.dial(t, dial{}).welcome()
+	const comments = 1200
+	published := make(chan struct{})
+	go func() {
+		defer close(published)
+		for n := range comments {
+			w.publish("demo", comment("vera", proto.Role_ROLE_VIEWER, fmt.Sprint(n)))
+			if n%10 == 0 {
+				w.flush()
+			}
+		}
+	}()
+	var late []*client
+	for n := range 25 {
+		c := g.dial(t, dial{format: proto.Format(n % 2)})
+		c.welcome()
+		late = append(late, c)
+	}
+	<-published
+	sampledAny := false
+	for _, c := range late {
+		known := 0
+		if shown := c.welcome().Comments; len(shown) > 0 {
+			last, err := strconv.Atoi(shown[len(shown)-1].Text)
+			w.must(err)
+			known = last + 1
+		}
+		count := func(frames []*proto.ServerFrame) (n int) {
+			for _, f := range frames {
+				n += len(texts(f.Events)) + int(f.Sampled) + int(f.Skipped)
+				sampledAny = sampledAny || f.Sampled > 0
+			}
+			return n
+		}
+		c.until("all comments", func(frames []*proto.ServerFrame) bool { return known+count(frames) >= comments })
+		if n := count(c.received()); known+n != comments {
+			t.Errorf("%d known from the welcome and %d delivered or counted of %d", known, n, comments)
+		}
+	}
+	if !sampledAny {
+		t.Error("nothing was sampled")
 	}
 }
 
