@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"livecart/session/store"
 )
 
 const (
@@ -34,15 +36,14 @@ func newKeeper(cfg Config, resyncer *resyncer) *keeper {
 func (k *keeper) run(ctx context.Context) error {
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()
+	trouble := store.Trouble{Log: k.cfg.Log, What: "keep the sales' counters"}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		if err := k.turn(ctx); err != nil && ctx.Err() == nil {
-			k.cfg.Log.Warn("keeping sales", "err", err)
-		}
+		trouble.Note(ctx, k.turn(ctx))
 	}
 }
 

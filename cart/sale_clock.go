@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"livecart/session/store"
 )
 
 // clockEvery is the pause between two looks for sales whose time is over.
@@ -17,15 +19,14 @@ const clockEvery = 200 * time.Millisecond
 func runSaleClock(ctx context.Context, cfg Config, resync func(context.Context, string) error) error {
 	tick := time.NewTicker(clockEvery)
 	defer tick.Stop()
+	trouble := store.Trouble{Log: cfg.Log, What: "end sales whose time is over"}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		if err := endOverdue(ctx, cfg, resync); err != nil && ctx.Err() == nil {
-			cfg.Log.Error("sale clock", "err", err)
-		}
+		trouble.Note(ctx, endOverdue(ctx, cfg, resync))
 	}
 }
 

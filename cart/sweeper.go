@@ -31,25 +31,23 @@ func (s *sweeper) run(ctx context.Context) error {
 	tick := time.NewTicker(s.cfg.SweepEvery)
 	defer tick.Stop()
 	keysAt := time.Now()
+	expiry := store.Trouble{Log: s.cfg.Log, What: "expire orders"}
+	popUps := store.Trouble{Log: s.cfg.Log, What: "clear pop-ups"}
+	keys := store.Trouble{Log: s.cfg.Log, What: "prune request keys"}
+	attempts := store.Trouble{Log: s.cfg.Log, What: "prune refused attempts"}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		s.report(ctx, s.expireOrders(ctx))
-		s.report(ctx, clearPopUps(ctx, s.cfg))
+		expiry.Note(ctx, s.expireOrders(ctx))
+		popUps.Note(ctx, clearPopUps(ctx, s.cfg))
 		if time.Since(keysAt) > time.Hour {
 			keysAt = time.Now()
-			s.report(ctx, pruneKeys(ctx, s.cfg.Pool))
-			s.report(ctx, pruneAttempts(ctx, s.cfg.Pool))
+			keys.Note(ctx, pruneKeys(ctx, s.cfg.Pool))
+			attempts.Note(ctx, pruneAttempts(ctx, s.cfg.Pool))
 		}
-	}
-}
-
-func (s *sweeper) report(ctx context.Context, err error) {
-	if err != nil && ctx.Err() == nil {
-		s.cfg.Log.Error("sweep", "err", err)
 	}
 }
 

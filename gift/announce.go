@@ -99,18 +99,17 @@ func (l *Ledger) sweepUntil(ctx context.Context) {
 	sweep, prune := time.NewTicker(l.cfg.SweepEvery), time.NewTicker(pruneEvery)
 	defer sweep.Stop()
 	defer prune.Stop()
+	announcing := store.Trouble{Log: l.log, What: "announce waiting tips"}
+	pruning := store.Trouble{Log: l.log, What: "prune refused tips"}
 	for {
-		var err error
 		select {
 		case <-ctx.Done():
 			return
 		case <-sweep.C:
-			_, err = l.sweep(ctx)
+			_, err := l.sweep(ctx)
+			announcing.Note(ctx, err)
 		case <-prune.C:
-			err = l.prune(ctx)
-		}
-		if err != nil && ctx.Err() == nil {
-			l.log.Warn("tip ledger: sweep", "err", err)
+			pruning.Note(ctx, l.prune(ctx))
 		}
 	}
 }

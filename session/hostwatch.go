@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
+
+	"livecart/session/store"
 )
 
 // HostWatchConfig says when a room without its host is paused and ended. Pool, Redis and Rooms are
@@ -84,18 +86,16 @@ func (h *HostWatch) Run(ctx context.Context) error {
 	if h.cfg.PauseAfter < 0 {
 		look.Stop()
 	}
+	watching := store.Trouble{Log: h.cfg.Log, What: "watch for hosts"}
+	finishing := store.Trouble{Log: h.cfg.Log, What: "finish ended rooms"}
 	for {
-		var err error
 		select {
 		case <-ctx.Done():
 			return nil
 		case now := <-look.C:
-			err = h.look(ctx, now)
+			watching.Note(ctx, h.look(ctx, now))
 		case <-finish.C:
-			err = h.cfg.Rooms.finishEnded(ctx)
-		}
-		if err != nil && ctx.Err() == nil {
-			h.cfg.Log.Warn("host watch", "err", err)
+			finishing.Note(ctx, h.cfg.Rooms.finishEnded(ctx))
 		}
 	}
 }
