@@ -42,6 +42,7 @@ type audience struct {
 	before  []*proto.Event
 	tail    []*proto.Event // newest numbered events without gap, the last one is the snapshot's
 	welcome [proto.Formats]*message
+	whole   [proto.Formats]*proto.SessionWelcome
 	builtAt [proto.Formats]time.Time
 
 	seq        sequence

@@ -75,16 +75,15 @@ func (a *audience) leave(c *Conn) {
 func (a *audience) resume(c *Conn, requestID string, after int64) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	nowMs := time.Now().UnixMilli()
+	now := time.Now()
 	missed, ok := a.since(after)
-	w := &proto.SessionWelcome{Resumed: true, Seq: a.snap.w.Seq, ServerTimeMs: nowMs}
+	w := &proto.SessionWelcome{Resumed: true, Seq: a.snap.w.Seq, ServerTimeMs: now.UnixMilli()}
 	if !ok {
-		a.refreshStats()
-		whole, _, err := a.snap.fitting(c.format, nowMs)
-		if err != nil {
-			return fmt.Errorf("welcome of room %s: %w", a.roomID, err)
+		// The shared one: who asks for the whole room again and again must not cost the room its flushes.
+		if _, err := a.welcomeMessage(c.format, now); err != nil {
+			return err
 		}
-		missed, w = nil, whole
+		missed, w = nil, a.whole[c.format]
 	}
 	c.send(&proto.ServerFrame{
 		Events: missed,
@@ -119,14 +118,14 @@ func (a *audience) since(after int64) ([]*proto.Event, bool) {
 	return append([]*proto.Event(nil), missed...), size <= maxResumeBytes
 }
 
-// welcomeMessage returns the room's welcome, made anew only when the room changed or the server
-// time in it is a second old.
+// welcomeMessage returns the room's welcome, and keeps what it says in whole. It is made anew only
+// when the room changed or the server time in it is a second old.
 func (a *audience) welcomeMessage(f proto.Format, now time.Time) (*message, error) {
 	if a.welcome[f] != nil && now.Sub(a.builtAt[f]) < welcomeAge {
 		return a.welcome[f], nil
 	}
 	a.refreshStats()
-	_, data, err := a.snap.fitting(f, now.UnixMilli())
+	whole, data, err := a.snap.fitting(f, now.UnixMilli())
 	if err != nil {
 		return nil, fmt.Errorf("welcome of room %s: %w", a.roomID, err)
 	}
@@ -134,6 +133,6 @@ func (a *audience) welcomeMessage(f proto.Format, now time.Time) (*message, erro
 	if err != nil {
 		return nil, err
 	}
-	a.welcome[f], a.builtAt[f] = m, now
+	a.welcome[f], a.whole[f], a.builtAt[f] = m, whole, now
 	return m, nil
 }
