@@ -447,3 +447,23 @@ func TestFiguresAndLikesReachTheViewers(t *testing.T) {
 		t.Errorf("a late viewer is told %v", late)
 	}
 }
+
+func TestLikesOfAnEndedRoomAreRefused(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway()
+	c := g.dial(t, dial{token: w.token("ada", "viewer", 0)})
+	c.welcome()
+	like := &proto.Command{RequestId: "before", Command: &proto.Command_LikeSend{LikeSend: &proto.LikeSend{Count: 1}}}
+	c.send(like)
+	if reason := c.reason("before"); reason != "" {
+		t.Fatalf("a live room's like: %s", reason)
+	}
+	ended := &proto.Room{Id: "demo", Title: "demo", Phase: proto.RoomPhase_ROOM_PHASE_ENDED, Anonymous: true}
+	w.numbered("demo", &proto.Event{Event: &proto.Event_RoomState{RoomState: &proto.RoomState{Room: ended}}}, true)
+	c.event("room_state", func(ev *proto.Event) bool { return ev.GetRoomState() != nil })
+	like.RequestId = "after"
+	c.send(like)
+	if reason := c.reason("after"); reason != proto.ReasonRoomNotLive {
+		t.Errorf("an ended room's like: %q", reason)
+	}
+}

@@ -31,6 +31,7 @@ var (
 	ErrTooBusy         = proto.Refuse(proto.ReasonBusy, "too many commands of this connection are still running")
 	ErrUnknownCommand  = proto.Refuse(proto.ReasonUnknownCommand, "this server does not know the command")
 	ErrRateLimited     = proto.Refuse(proto.ReasonRateLimited, "too many commands")
+	ErrNotLive         = proto.Refuse(proto.ReasonRoomNotLive, "likes are taken while the room is live or paused")
 	ErrNoRequestID     = proto.Refuse(proto.ReasonInvalidArgument, "the command needs a request_id")
 	ErrTryAgain        = proto.Refuse(proto.ReasonTryAgain, "no answer in time; ask again with the same request_id")
 	errRoomAway        = proto.Refuse(proto.ReasonTryAgain, "the room cannot be read at the moment").After(2 * time.Second)

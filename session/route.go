@@ -137,7 +137,7 @@ func (c *Conn) route(kind string, cmd *proto.Command) (Route, error) {
 	case kind == "session_refresh":
 		route = Route{Handle: c.refresh, Ordered: true}
 	case kind == "like_send":
-		route = Route{Handle: c.gw.like}
+		route = Route{Handle: c.like}
 	case isOwn:
 	case routed:
 		access = route.Access
@@ -197,9 +197,12 @@ func (c *Conn) refresh(ctx context.Context, call Call) (*proto.Ok, error) {
 }
 
 // like serves like_send. The answer comes once the likes are counted where all gateways see them.
-func (g *Gateway) like(ctx context.Context, call Call) (*proto.Ok, error) {
+func (c *Conn) like(ctx context.Context, call Call) (*proto.Ok, error) {
+	if phase := c.room.room().GetPhase(); phase != proto.RoomPhase_ROOM_PHASE_LIVE && phase != proto.RoomPhase_ROOM_PHASE_PAUSED {
+		return nil, ErrNotLive
+	}
 	n := int64(call.Command.GetLikeSend().GetCount())
-	total, err := g.cfg.Presence.Likes(ctx, call.RoomID, n)
+	total, err := c.gw.cfg.Presence.Likes(ctx, call.RoomID, n)
 	if err != nil {
 		return nil, err
 	}
