@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 
 func (w *world) redis(url string) redis.UniversalClient {
 	w.t.Helper()
+	if !strings.Contains(url, stacktest.Patience) {
+		url += stacktest.Patience
+	}
 	rdb, err := store.OpenRedis(w.t.Context(), url)
 	w.must(err)
 	w.t.Cleanup(func() { rdb.Close() })

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -9,7 +10,8 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// RedisTimeout bounds every Redis call. Locks in Postgres are held over some, so it is short.
+// RedisTimeout bounds every Redis call, unless the URL sets read_timeout, write_timeout and
+// pool_timeout. Locks in Postgres are held over some, so it is short.
 const RedisTimeout = 200 * time.Millisecond
 
 // OpenRedis opens a client for a redis://, rediss:// or unix:// URL and checks that the server
@@ -24,9 +26,9 @@ func OpenRedis(ctx context.Context, url string) (redis.UniversalClient, error) {
 	opts.DialTimeout = time.Second
 	// One try a dial: a Redis that is away must cost a command no more than its own time.
 	opts.DialerRetries = 1
-	opts.ReadTimeout = RedisTimeout
-	opts.WriteTimeout = RedisTimeout
-	opts.PoolTimeout = RedisTimeout
+	opts.ReadTimeout = cmp.Or(opts.ReadTimeout, RedisTimeout)
+	opts.WriteTimeout = cmp.Or(opts.WriteTimeout, RedisTimeout)
+	opts.PoolTimeout = cmp.Or(opts.PoolTimeout, RedisTimeout)
 	opts.ContextTimeoutEnabled = true
 	opts.DisableIdentity = true
 	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}

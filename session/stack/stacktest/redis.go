@@ -19,6 +19,10 @@ var redisPool struct {
 	free []string // URLs
 }
 
+// Patience is added to a URL of this package so that a busy machine does not look like a lost Redis; a
+// Redis that is really gone refuses at once all the same.
+const Patience = "&read_timeout=10s&write_timeout=10s&pool_timeout=10s"
+
 // Redis gives the test an empty logical database on a shared server and returns its URL, for redis.ParseURL. Commands
 // that reach over all databases (FLUSHALL, SCRIPT FLUSH, CONFIG SET, SHUTDOWN) and published messages touch other tests:
 // use PrivateRedis for these.
@@ -44,7 +48,7 @@ func Redis(t testing.TB) string {
 		defer redisPool.Unlock()
 		redisPool.free = append(redisPool.free, url)
 	})
-	return url
+	return url + Patience
 }
 
 func takeRedis() (string, error) {
