@@ -13,21 +13,22 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"livecart/proto"
+	"livecart/session/stack/stacktest"
 )
 
-// node returns the path of Node, or skips.
+// node returns the path of Node; without it the test is skipped, or fails where Node is required.
 func node(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("node")
 	if err != nil {
-		t.Skip("node is not on PATH; the SDK's own tests did not run")
+		stacktest.Require(t, "node", "no Node.js on PATH, and the SDK's own tests run there")
 	}
 	out, err := exec.Command(path, "--version").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if old := regexp.MustCompile(`^v(?:\d|1\d)\.`); old.Match(out) {
-		t.Skipf("node %s is older than 20; the SDK's own tests did not run", strings.TrimSpace(string(out)))
+		stacktest.Require(t, "node", "the SDK's own tests need Node.js 20, not "+strings.TrimSpace(string(out)))
 	}
 	return path
 }
