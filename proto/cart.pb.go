@@ -141,6 +141,57 @@ func (OrderState) EnumDescriptor() ([]byte, []int) {
 	return file_cart_proto_rawDescGZIP(), []int{1}
 }
 
+type RefundState int32
+
+const (
+	RefundState_REFUND_STATE_UNSPECIFIED RefundState = 0
+	// The provider was or will be asked for it.
+	RefundState_REFUND_STATE_DUE RefundState = 1
+	// The provider has given it back.
+	RefundState_REFUND_STATE_DONE RefundState = 2
+)
+
+// Enum value maps for RefundState.
+var (
+	RefundState_name = map[int32]string{
+		0: "REFUND_STATE_UNSPECIFIED",
+		1: "REFUND_STATE_DUE",
+		2: "REFUND_STATE_DONE",
+	}
+	RefundState_value = map[string]int32{
+		"REFUND_STATE_UNSPECIFIED": 0,
+		"REFUND_STATE_DUE":         1,
+		"REFUND_STATE_DONE":        2,
+	}
+)
+
+func (x RefundState) Enum() *RefundState {
+	p := new(RefundState)
+	*p = x
+	return p
+}
+
+func (x RefundState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RefundState) Descriptor() protoreflect.EnumDescriptor {
+	return file_cart_proto_enumTypes[2].Descriptor()
+}
+
+func (RefundState) Type() protoreflect.EnumType {
+	return &file_cart_proto_enumTypes[2]
+}
+
+func (x RefundState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RefundState.Descriptor instead.
+func (RefundState) EnumDescriptor() ([]byte, []int) {
+	return file_cart_proto_rawDescGZIP(), []int{2}
+}
+
 // A shop's offer of a sku.
 type Listing struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1479,13 +1530,16 @@ func (x *FlashEnded) GetCause() string {
 }
 
 type OrderLine struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ListingId     string                 `protobuf:"bytes,1,opt,name=listing_id,json=listingId,proto3" json:"listing_id,omitempty"`
-	SkuId         string                 `protobuf:"bytes,2,opt,name=sku_id,json=skuId,proto3" json:"sku_id,omitempty"`
-	Title         string                 `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
-	ImageUrl      string                 `protobuf:"bytes,4,opt,name=image_url,json=imageUrl,proto3" json:"image_url,omitempty"`
-	Quantity      int32                  `protobuf:"varint,5,opt,name=quantity,proto3" json:"quantity,omitempty"`
-	UnitPrice     int64                  `protobuf:"varint,6,opt,name=unit_price,json=unitPrice,proto3" json:"unit_price,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ListingId string                 `protobuf:"bytes,1,opt,name=listing_id,json=listingId,proto3" json:"listing_id,omitempty"`
+	SkuId     string                 `protobuf:"bytes,2,opt,name=sku_id,json=skuId,proto3" json:"sku_id,omitempty"`
+	Title     string                 `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
+	ImageUrl  string                 `protobuf:"bytes,4,opt,name=image_url,json=imageUrl,proto3" json:"image_url,omitempty"`
+	Quantity  int32                  `protobuf:"varint,5,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	UnitPrice int64                  `protobuf:"varint,6,opt,name=unit_price,json=unitPrice,proto3" json:"unit_price,omitempty"`
+	// Pieces on their way, and pieces whose money goes back.
+	Shipped       int32 `protobuf:"varint,7,opt,name=shipped,proto3" json:"shipped,omitempty"`
+	Refunded      int32 `protobuf:"varint,8,opt,name=refunded,proto3" json:"refunded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1558,6 +1612,20 @@ func (x *OrderLine) GetQuantity() int32 {
 func (x *OrderLine) GetUnitPrice() int64 {
 	if x != nil {
 		return x.UnitPrice
+	}
+	return 0
+}
+
+func (x *OrderLine) GetShipped() int32 {
+	if x != nil {
+		return x.Shipped
+	}
+	return 0
+}
+
+func (x *OrderLine) GetRefunded() int32 {
+	if x != nil {
+		return x.Refunded
 	}
 	return 0
 }
@@ -1667,7 +1735,7 @@ type Order struct {
 	State    OrderState   `protobuf:"varint,6,opt,name=state,proto3,enum=livecart.v1.OrderState" json:"state,omitempty"`
 	Lines    []*OrderLine `protobuf:"bytes,7,rep,name=lines,proto3" json:"lines,omitempty"`
 	Currency string       `protobuf:"bytes,8,opt,name=currency,proto3" json:"currency,omitempty"`
-	// Sum of the lines.
+	// Sum of the lines less the discount.
 	Amount    int64    `protobuf:"varint,9,opt,name=amount,proto3" json:"amount,omitempty"`
 	ShipTo    *Address `protobuf:"bytes,10,opt,name=ship_to,json=shipTo,proto3" json:"ship_to,omitempty"`
 	CreatedMs int64    `protobuf:"varint,11,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
@@ -1675,8 +1743,16 @@ type Order struct {
 	ExpiresAtMs int64 `protobuf:"varint,12,opt,name=expires_at_ms,json=expiresAtMs,proto3" json:"expires_at_ms,omitempty"`
 	// Rises with each change; the highest wins.
 	Version int64 `protobuf:"varint,13,opt,name=version,proto3" json:"version,omitempty"`
-	// The request_id that made it.
-	RequestId     string `protobuf:"bytes,14,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The request_id that made it; orders of one order_create share it.
+	RequestId string `protobuf:"bytes,14,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// What the merchant took off the lines' sum by repricing.
+	Discount int64 `protobuf:"varint,15,opt,name=discount,proto3" json:"discount,omitempty"`
+	// Rises with each reprice; a payment is for one of them.
+	PriceVersion int64 `protobuf:"varint,16,opt,name=price_version,json=priceVersion,proto3" json:"price_version,omitempty"`
+	// Money that has gone back to the buyer or is due to.
+	Refunded      int64       `protobuf:"varint,17,opt,name=refunded,proto3" json:"refunded,omitempty"`
+	Shipments     []*Shipment `protobuf:"bytes,18,rep,name=shipments,proto3" json:"shipments,omitempty"`
+	Refunds       []*Refund   `protobuf:"bytes,19,rep,name=refunds,proto3" json:"refunds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1809,6 +1885,516 @@ func (x *Order) GetRequestId() string {
 	return ""
 }
 
+func (x *Order) GetDiscount() int64 {
+	if x != nil {
+		return x.Discount
+	}
+	return 0
+}
+
+func (x *Order) GetPriceVersion() int64 {
+	if x != nil {
+		return x.PriceVersion
+	}
+	return 0
+}
+
+func (x *Order) GetRefunded() int64 {
+	if x != nil {
+		return x.Refunded
+	}
+	return 0
+}
+
+func (x *Order) GetShipments() []*Shipment {
+	if x != nil {
+		return x.Shipments
+	}
+	return nil
+}
+
+func (x *Order) GetRefunds() []*Refund {
+	if x != nil {
+		return x.Refunds
+	}
+	return nil
+}
+
+// Some pieces of one line of an order.
+type LinePieces struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The line, from 1.
+	Line int32 `protobuf:"varint,1,opt,name=line,proto3" json:"line,omitempty"`
+	// 1 to 99.
+	Quantity      int32 `protobuf:"varint,2,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LinePieces) Reset() {
+	*x = LinePieces{}
+	mi := &file_cart_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LinePieces) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LinePieces) ProtoMessage() {}
+
+func (x *LinePieces) ProtoReflect() protoreflect.Message {
+	mi := &file_cart_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LinePieces.ProtoReflect.Descriptor instead.
+func (*LinePieces) Descriptor() ([]byte, []int) {
+	return file_cart_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *LinePieces) GetLine() int32 {
+	if x != nil {
+		return x.Line
+	}
+	return 0
+}
+
+func (x *LinePieces) GetQuantity() int32 {
+	if x != nil {
+		return x.Quantity
+	}
+	return 0
+}
+
+// Pieces of an order that went out together.
+type Shipment struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Carrier       string                 `protobuf:"bytes,2,opt,name=carrier,proto3" json:"carrier,omitempty"`
+	Waybill       string                 `protobuf:"bytes,3,opt,name=waybill,proto3" json:"waybill,omitempty"`
+	Pieces        []*LinePieces          `protobuf:"bytes,4,rep,name=pieces,proto3" json:"pieces,omitempty"`
+	ShippedMs     int64                  `protobuf:"varint,5,opt,name=shipped_ms,json=shippedMs,proto3" json:"shipped_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Shipment) Reset() {
+	*x = Shipment{}
+	mi := &file_cart_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Shipment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Shipment) ProtoMessage() {}
+
+func (x *Shipment) ProtoReflect() protoreflect.Message {
+	mi := &file_cart_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Shipment.ProtoReflect.Descriptor instead.
+func (*Shipment) Descriptor() ([]byte, []int) {
+	return file_cart_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Shipment) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Shipment) GetCarrier() string {
+	if x != nil {
+		return x.Carrier
+	}
+	return ""
+}
+
+func (x *Shipment) GetWaybill() string {
+	if x != nil {
+		return x.Waybill
+	}
+	return ""
+}
+
+func (x *Shipment) GetPieces() []*LinePieces {
+	if x != nil {
+		return x.Pieces
+	}
+	return nil
+}
+
+func (x *Shipment) GetShippedMs() int64 {
+	if x != nil {
+		return x.ShippedMs
+	}
+	return 0
+}
+
+// Money that goes back for pieces of an order.
+type Refund struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Id     string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Amount int64                  `protobuf:"varint,2,opt,name=amount,proto3" json:"amount,omitempty"`
+	Pieces []*LinePieces          `protobuf:"bytes,3,rep,name=pieces,proto3" json:"pieces,omitempty"`
+	// Whether the pieces went back to the stock.
+	Restocked     bool        `protobuf:"varint,4,opt,name=restocked,proto3" json:"restocked,omitempty"`
+	Reason        string      `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	State         RefundState `protobuf:"varint,6,opt,name=state,proto3,enum=livecart.v1.RefundState" json:"state,omitempty"`
+	CreatedMs     int64       `protobuf:"varint,7,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Refund) Reset() {
+	*x = Refund{}
+	mi := &file_cart_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Refund) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Refund) ProtoMessage() {}
+
+func (x *Refund) ProtoReflect() protoreflect.Message {
+	mi := &file_cart_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Refund.ProtoReflect.Descriptor instead.
+func (*Refund) Descriptor() ([]byte, []int) {
+	return file_cart_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Refund) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Refund) GetAmount() int64 {
+	if x != nil {
+		return x.Amount
+	}
+	return 0
+}
+
+func (x *Refund) GetPieces() []*LinePieces {
+	if x != nil {
+		return x.Pieces
+	}
+	return nil
+}
+
+func (x *Refund) GetRestocked() bool {
+	if x != nil {
+		return x.Restocked
+	}
+	return false
+}
+
+func (x *Refund) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Refund) GetState() RefundState {
+	if x != nil {
+		return x.State
+	}
+	return RefundState_REFUND_STATE_UNSPECIFIED
+}
+
+func (x *Refund) GetCreatedMs() int64 {
+	if x != nil {
+		return x.CreatedMs
+	}
+	return 0
+}
+
+// Host: lowers the amount of an order that awaits its payment. Earlier payment requests are void.
+type OrderReprice struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	OrderId string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Above 0 and below the present one.
+	Amount          int64 `protobuf:"varint,2,opt,name=amount,proto3" json:"amount,omitempty"`
+	ExpectedVersion int64 `protobuf:"varint,3,opt,name=expected_version,json=expectedVersion,proto3" json:"expected_version,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *OrderReprice) Reset() {
+	*x = OrderReprice{}
+	mi := &file_cart_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderReprice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderReprice) ProtoMessage() {}
+
+func (x *OrderReprice) ProtoReflect() protoreflect.Message {
+	mi := &file_cart_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderReprice.ProtoReflect.Descriptor instead.
+func (*OrderReprice) Descriptor() ([]byte, []int) {
+	return file_cart_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *OrderReprice) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *OrderReprice) GetAmount() int64 {
+	if x != nil {
+		return x.Amount
+	}
+	return 0
+}
+
+func (x *OrderReprice) GetExpectedVersion() int64 {
+	if x != nil {
+		return x.ExpectedVersion
+	}
+	return 0
+}
+
+// Host: sends pieces of a paid order out under a waybill.
+type OrderShip struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	OrderId string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	Carrier string                 `protobuf:"bytes,2,opt,name=carrier,proto3" json:"carrier,omitempty"`
+	Waybill string                 `protobuf:"bytes,3,opt,name=waybill,proto3" json:"waybill,omitempty"`
+	// Empty for all that is left to ship.
+	Pieces        []*LinePieces `protobuf:"bytes,4,rep,name=pieces,proto3" json:"pieces,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderShip) Reset() {
+	*x = OrderShip{}
+	mi := &file_cart_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderShip) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderShip) ProtoMessage() {}
+
+func (x *OrderShip) ProtoReflect() protoreflect.Message {
+	mi := &file_cart_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderShip.ProtoReflect.Descriptor instead.
+func (*OrderShip) Descriptor() ([]byte, []int) {
+	return file_cart_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *OrderShip) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *OrderShip) GetCarrier() string {
+	if x != nil {
+		return x.Carrier
+	}
+	return ""
+}
+
+func (x *OrderShip) GetWaybill() string {
+	if x != nil {
+		return x.Waybill
+	}
+	return ""
+}
+
+func (x *OrderShip) GetPieces() []*LinePieces {
+	if x != nil {
+		return x.Pieces
+	}
+	return nil
+}
+
+// Host: gives money back, for the whole order or for some pieces.
+type OrderRefund struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	OrderId string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Empty for all that is not refunded yet.
+	Pieces []*LinePieces `protobuf:"bytes,2,rep,name=pieces,proto3" json:"pieces,omitempty"`
+	// Whether the pieces go back to the stock; a choice that must be made.
+	Restock *bool `protobuf:"varint,3,opt,name=restock,proto3,oneof" json:"restock,omitempty"`
+	// For the records, at most 200 characters.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderRefund) Reset() {
+	*x = OrderRefund{}
+	mi := &file_cart_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderRefund) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderRefund) ProtoMessage() {}
+
+func (x *OrderRefund) ProtoReflect() protoreflect.Message {
+	mi := &file_cart_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderRefund.ProtoReflect.Descriptor instead.
+func (*OrderRefund) Descriptor() ([]byte, []int) {
+	return file_cart_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *OrderRefund) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *OrderRefund) GetPieces() []*LinePieces {
+	if x != nil {
+		return x.Pieces
+	}
+	return nil
+}
+
+func (x *OrderRefund) GetRestock() bool {
+	if x != nil && x.Restock != nil {
+		return *x.Restock
+	}
+	return false
+}
+
+func (x *OrderRefund) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Buyer: the whole order has arrived.
+type OrderReceive struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderReceive) Reset() {
+	*x = OrderReceive{}
+	mi := &file_cart_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderReceive) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderReceive) ProtoMessage() {}
+
+func (x *OrderReceive) ProtoReflect() protoreflect.Message {
+	mi := &file_cart_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderReceive.ProtoReflect.Descriptor instead.
+func (*OrderReceive) Descriptor() ([]byte, []int) {
+	return file_cart_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *OrderReceive) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
 type OrderItem struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	ListingId string                 `protobuf:"bytes,1,opt,name=listing_id,json=listingId,proto3" json:"listing_id,omitempty"`
@@ -1820,7 +2406,7 @@ type OrderItem struct {
 
 func (x *OrderItem) Reset() {
 	*x = OrderItem{}
-	mi := &file_cart_proto_msgTypes[21]
+	mi := &file_cart_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1832,7 +2418,7 @@ func (x *OrderItem) String() string {
 func (*OrderItem) ProtoMessage() {}
 
 func (x *OrderItem) ProtoReflect() protoreflect.Message {
-	mi := &file_cart_proto_msgTypes[21]
+	mi := &file_cart_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1845,7 +2431,7 @@ func (x *OrderItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderItem.ProtoReflect.Descriptor instead.
 func (*OrderItem) Descriptor() ([]byte, []int) {
-	return file_cart_proto_rawDescGZIP(), []int{21}
+	return file_cart_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *OrderItem) GetListingId() string {
@@ -1862,7 +2448,8 @@ func (x *OrderItem) GetQuantity() int32 {
 	return 0
 }
 
-// Orders listings of one shop, at most 20 lines, all or nothing.
+// Orders listings, at most 20 lines, all or nothing. Each shop gets an order of its own: the answer is
+// the order, or the page of orders where there are several.
 type OrderCreate struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Items         []*OrderItem           `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
@@ -1873,7 +2460,7 @@ type OrderCreate struct {
 
 func (x *OrderCreate) Reset() {
 	*x = OrderCreate{}
-	mi := &file_cart_proto_msgTypes[22]
+	mi := &file_cart_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1885,7 +2472,7 @@ func (x *OrderCreate) String() string {
 func (*OrderCreate) ProtoMessage() {}
 
 func (x *OrderCreate) ProtoReflect() protoreflect.Message {
-	mi := &file_cart_proto_msgTypes[22]
+	mi := &file_cart_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1898,7 +2485,7 @@ func (x *OrderCreate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCreate.ProtoReflect.Descriptor instead.
 func (*OrderCreate) Descriptor() ([]byte, []int) {
-	return file_cart_proto_rawDescGZIP(), []int{22}
+	return file_cart_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *OrderCreate) GetItems() []*OrderItem {
@@ -1924,7 +2511,7 @@ type OrderPay struct {
 
 func (x *OrderPay) Reset() {
 	*x = OrderPay{}
-	mi := &file_cart_proto_msgTypes[23]
+	mi := &file_cart_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1936,7 +2523,7 @@ func (x *OrderPay) String() string {
 func (*OrderPay) ProtoMessage() {}
 
 func (x *OrderPay) ProtoReflect() protoreflect.Message {
-	mi := &file_cart_proto_msgTypes[23]
+	mi := &file_cart_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1949,7 +2536,7 @@ func (x *OrderPay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderPay.ProtoReflect.Descriptor instead.
 func (*OrderPay) Descriptor() ([]byte, []int) {
-	return file_cart_proto_rawDescGZIP(), []int{23}
+	return file_cart_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *OrderPay) GetOrderId() string {
@@ -1968,7 +2555,7 @@ type OrderCancel struct {
 
 func (x *OrderCancel) Reset() {
 	*x = OrderCancel{}
-	mi := &file_cart_proto_msgTypes[24]
+	mi := &file_cart_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1980,7 +2567,7 @@ func (x *OrderCancel) String() string {
 func (*OrderCancel) ProtoMessage() {}
 
 func (x *OrderCancel) ProtoReflect() protoreflect.Message {
-	mi := &file_cart_proto_msgTypes[24]
+	mi := &file_cart_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1993,7 +2580,7 @@ func (x *OrderCancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCancel.ProtoReflect.Descriptor instead.
 func (*OrderCancel) Descriptor() ([]byte, []int) {
-	return file_cart_proto_rawDescGZIP(), []int{24}
+	return file_cart_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *OrderCancel) GetOrderId() string {
@@ -2014,7 +2601,7 @@ type OrderGet struct {
 
 func (x *OrderGet) Reset() {
 	*x = OrderGet{}
-	mi := &file_cart_proto_msgTypes[25]
+	mi := &file_cart_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2026,7 +2613,7 @@ func (x *OrderGet) String() string {
 func (*OrderGet) ProtoMessage() {}
 
 func (x *OrderGet) ProtoReflect() protoreflect.Message {
-	mi := &file_cart_proto_msgTypes[25]
+	mi := &file_cart_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2039,7 +2626,7 @@ func (x *OrderGet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderGet.ProtoReflect.Descriptor instead.
 func (*OrderGet) Descriptor() ([]byte, []int) {
-	return file_cart_proto_rawDescGZIP(), []int{25}
+	return file_cart_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *OrderGet) GetOrderId() string {
@@ -2069,7 +2656,7 @@ type OrderList struct {
 
 func (x *OrderList) Reset() {
 	*x = OrderList{}
-	mi := &file_cart_proto_msgTypes[26]
+	mi := &file_cart_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2081,7 +2668,7 @@ func (x *OrderList) String() string {
 func (*OrderList) ProtoMessage() {}
 
 func (x *OrderList) ProtoReflect() protoreflect.Message {
-	mi := &file_cart_proto_msgTypes[26]
+	mi := &file_cart_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2094,7 +2681,7 @@ func (x *OrderList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderList.ProtoReflect.Descriptor instead.
 func (*OrderList) Descriptor() ([]byte, []int) {
-	return file_cart_proto_rawDescGZIP(), []int{26}
+	return file_cart_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *OrderList) GetLimit() int32 {
@@ -2122,7 +2709,7 @@ type OrderAddress struct {
 
 func (x *OrderAddress) Reset() {
 	*x = OrderAddress{}
-	mi := &file_cart_proto_msgTypes[27]
+	mi := &file_cart_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2134,7 +2721,7 @@ func (x *OrderAddress) String() string {
 func (*OrderAddress) ProtoMessage() {}
 
 func (x *OrderAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_cart_proto_msgTypes[27]
+	mi := &file_cart_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2147,7 +2734,7 @@ func (x *OrderAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderAddress.ProtoReflect.Descriptor instead.
 func (*OrderAddress) Descriptor() ([]byte, []int) {
-	return file_cart_proto_rawDescGZIP(), []int{27}
+	return file_cart_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *OrderAddress) GetOrderId() string {
@@ -2175,7 +2762,7 @@ type OrderPage struct {
 
 func (x *OrderPage) Reset() {
 	*x = OrderPage{}
-	mi := &file_cart_proto_msgTypes[28]
+	mi := &file_cart_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2187,7 +2774,7 @@ func (x *OrderPage) String() string {
 func (*OrderPage) ProtoMessage() {}
 
 func (x *OrderPage) ProtoReflect() protoreflect.Message {
-	mi := &file_cart_proto_msgTypes[28]
+	mi := &file_cart_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2200,7 +2787,7 @@ func (x *OrderPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderPage.ProtoReflect.Descriptor instead.
 func (*OrderPage) Descriptor() ([]byte, []int) {
-	return file_cart_proto_rawDescGZIP(), []int{28}
+	return file_cart_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *OrderPage) GetOrders() []*Order {
@@ -2233,7 +2820,7 @@ type Payment struct {
 
 func (x *Payment) Reset() {
 	*x = Payment{}
-	mi := &file_cart_proto_msgTypes[29]
+	mi := &file_cart_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2245,7 +2832,7 @@ func (x *Payment) String() string {
 func (*Payment) ProtoMessage() {}
 
 func (x *Payment) ProtoReflect() protoreflect.Message {
-	mi := &file_cart_proto_msgTypes[29]
+	mi := &file_cart_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2258,7 +2845,7 @@ func (x *Payment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payment.ProtoReflect.Descriptor instead.
 func (*Payment) Descriptor() ([]byte, []int) {
-	return file_cart_proto_rawDescGZIP(), []int{29}
+	return file_cart_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Payment) GetPaymentId() string {
@@ -2320,7 +2907,7 @@ type OrderUpdated struct {
 
 func (x *OrderUpdated) Reset() {
 	*x = OrderUpdated{}
-	mi := &file_cart_proto_msgTypes[30]
+	mi := &file_cart_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2332,7 +2919,7 @@ func (x *OrderUpdated) String() string {
 func (*OrderUpdated) ProtoMessage() {}
 
 func (x *OrderUpdated) ProtoReflect() protoreflect.Message {
-	mi := &file_cart_proto_msgTypes[30]
+	mi := &file_cart_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2345,7 +2932,7 @@ func (x *OrderUpdated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderUpdated.ProtoReflect.Descriptor instead.
 func (*OrderUpdated) Descriptor() ([]byte, []int) {
-	return file_cart_proto_rawDescGZIP(), []int{30}
+	return file_cart_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *OrderUpdated) GetOrder() *Order {
@@ -2487,7 +3074,7 @@ const file_cart_proto_rawDesc = "" +
 	"FlashEnded\x12\x17\n" +
 	"\asale_id\x18\x01 \x01(\tR\x06saleId\x12\x12\n" +
 	"\x04sold\x18\x02 \x01(\x03R\x04sold\x12\x14\n" +
-	"\x05cause\x18\x03 \x01(\tR\x05cause\"\xaf\x01\n" +
+	"\x05cause\x18\x03 \x01(\tR\x05cause\"\xe5\x01\n" +
 	"\tOrderLine\x12\x1d\n" +
 	"\n" +
 	"listing_id\x18\x01 \x01(\tR\tlistingId\x12\x15\n" +
@@ -2496,7 +3083,9 @@ const file_cart_proto_rawDesc = "" +
 	"\timage_url\x18\x04 \x01(\tR\bimageUrl\x12\x1a\n" +
 	"\bquantity\x18\x05 \x01(\x05R\bquantity\x12\x1d\n" +
 	"\n" +
-	"unit_price\x18\x06 \x01(\x03R\tunitPrice\"\xb2\x01\n" +
+	"unit_price\x18\x06 \x01(\x03R\tunitPrice\x12\x18\n" +
+	"\ashipped\x18\a \x01(\x05R\ashipped\x12\x1a\n" +
+	"\brefunded\x18\b \x01(\x05R\brefunded\"\xb2\x01\n" +
 	"\aAddress\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05phone\x18\x02 \x01(\tR\x05phone\x12\x18\n" +
@@ -2505,7 +3094,7 @@ const file_cart_proto_rawDesc = "" +
 	"\x04city\x18\x05 \x01(\tR\x04city\x12\x16\n" +
 	"\x06street\x18\x06 \x01(\tR\x06street\x12\x1f\n" +
 	"\vpostal_code\x18\a \x01(\tR\n" +
-	"postalCode\"\xc7\x03\n" +
+	"postalCode\"\x88\x05\n" +
 	"\x05Order\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\ashop_id\x18\x02 \x01(\tR\x06shopId\x12\x17\n" +
@@ -2523,7 +3112,50 @@ const file_cart_proto_rawDesc = "" +
 	"\rexpires_at_ms\x18\f \x01(\x03R\vexpiresAtMs\x12\x18\n" +
 	"\aversion\x18\r \x01(\x03R\aversion\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x0e \x01(\tR\trequestId\"F\n" +
+	"request_id\x18\x0e \x01(\tR\trequestId\x12\x1a\n" +
+	"\bdiscount\x18\x0f \x01(\x03R\bdiscount\x12#\n" +
+	"\rprice_version\x18\x10 \x01(\x03R\fpriceVersion\x12\x1a\n" +
+	"\brefunded\x18\x11 \x01(\x03R\brefunded\x123\n" +
+	"\tshipments\x18\x12 \x03(\v2\x15.livecart.v1.ShipmentR\tshipments\x12-\n" +
+	"\arefunds\x18\x13 \x03(\v2\x13.livecart.v1.RefundR\arefunds\"<\n" +
+	"\n" +
+	"LinePieces\x12\x12\n" +
+	"\x04line\x18\x01 \x01(\x05R\x04line\x12\x1a\n" +
+	"\bquantity\x18\x02 \x01(\x05R\bquantity\"\x9e\x01\n" +
+	"\bShipment\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\acarrier\x18\x02 \x01(\tR\acarrier\x12\x18\n" +
+	"\awaybill\x18\x03 \x01(\tR\awaybill\x12/\n" +
+	"\x06pieces\x18\x04 \x03(\v2\x17.livecart.v1.LinePiecesR\x06pieces\x12\x1d\n" +
+	"\n" +
+	"shipped_ms\x18\x05 \x01(\x03R\tshippedMs\"\xe6\x01\n" +
+	"\x06Refund\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06amount\x18\x02 \x01(\x03R\x06amount\x12/\n" +
+	"\x06pieces\x18\x03 \x03(\v2\x17.livecart.v1.LinePiecesR\x06pieces\x12\x1c\n" +
+	"\trestocked\x18\x04 \x01(\bR\trestocked\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12.\n" +
+	"\x05state\x18\x06 \x01(\x0e2\x18.livecart.v1.RefundStateR\x05state\x12\x1d\n" +
+	"\n" +
+	"created_ms\x18\a \x01(\x03R\tcreatedMs\"l\n" +
+	"\fOrderReprice\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x16\n" +
+	"\x06amount\x18\x02 \x01(\x03R\x06amount\x12)\n" +
+	"\x10expected_version\x18\x03 \x01(\x03R\x0fexpectedVersion\"\x8b\x01\n" +
+	"\tOrderShip\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x18\n" +
+	"\acarrier\x18\x02 \x01(\tR\acarrier\x12\x18\n" +
+	"\awaybill\x18\x03 \x01(\tR\awaybill\x12/\n" +
+	"\x06pieces\x18\x04 \x03(\v2\x17.livecart.v1.LinePiecesR\x06pieces\"\x9c\x01\n" +
+	"\vOrderRefund\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12/\n" +
+	"\x06pieces\x18\x02 \x03(\v2\x17.livecart.v1.LinePiecesR\x06pieces\x12\x1d\n" +
+	"\arestock\x18\x03 \x01(\bH\x00R\arestock\x88\x01\x01\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reasonB\n" +
+	"\n" +
+	"\b_restock\")\n" +
+	"\fOrderReceive\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\"F\n" +
 	"\tOrderItem\x12\x1d\n" +
 	"\n" +
 	"listing_id\x18\x01 \x01(\tR\tlistingId\x12\x1a\n" +
@@ -2574,7 +3206,11 @@ const file_cart_proto_rawDesc = "" +
 	"\x13ORDER_STATE_EXPIRED\x10\x05\x12\x19\n" +
 	"\x15ORDER_STATE_CANCELLED\x10\x06\x12\x1a\n" +
 	"\x16ORDER_STATE_REFUND_DUE\x10\a\x12\x18\n" +
-	"\x14ORDER_STATE_REFUNDED\x10\bB\x10Z\x0elivecart/protob\x06proto3"
+	"\x14ORDER_STATE_REFUNDED\x10\b*X\n" +
+	"\vRefundState\x12\x1c\n" +
+	"\x18REFUND_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10REFUND_STATE_DUE\x10\x01\x12\x15\n" +
+	"\x11REFUND_STATE_DONE\x10\x02B\x10Z\x0elivecart/protob\x06proto3"
 
 var (
 	file_cart_proto_rawDescOnce sync.Once
@@ -2588,67 +3224,82 @@ func file_cart_proto_rawDescGZIP() []byte {
 	return file_cart_proto_rawDescData
 }
 
-var file_cart_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_cart_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_cart_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_cart_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_cart_proto_goTypes = []any{
 	(SalePhase)(0),         // 0: livecart.v1.SalePhase
 	(OrderState)(0),        // 1: livecart.v1.OrderState
-	(*Listing)(nil),        // 2: livecart.v1.Listing
-	(*Product)(nil),        // 3: livecart.v1.Product
-	(*ShelfEntry)(nil),     // 4: livecart.v1.ShelfEntry
-	(*ProductPush)(nil),    // 5: livecart.v1.ProductPush
-	(*ProductUpdate)(nil),  // 6: livecart.v1.ProductUpdate
-	(*ListingPrice)(nil),   // 7: livecart.v1.ListingPrice
-	(*FlashSale)(nil),      // 8: livecart.v1.FlashSale
-	(*FlashStart)(nil),     // 9: livecart.v1.FlashStart
-	(*FlashUpdate)(nil),    // 10: livecart.v1.FlashUpdate
-	(*FlashStop)(nil),      // 11: livecart.v1.FlashStop
-	(*FlashBuy)(nil),       // 12: livecart.v1.FlashBuy
-	(*ProductPushed)(nil),  // 13: livecart.v1.ProductPushed
-	(*ProductUpdated)(nil), // 14: livecart.v1.ProductUpdated
-	(*FlashStarted)(nil),   // 15: livecart.v1.FlashStarted
-	(*FlashUpdated)(nil),   // 16: livecart.v1.FlashUpdated
-	(*FlashStock)(nil),     // 17: livecart.v1.FlashStock
-	(*FlashSoldOut)(nil),   // 18: livecart.v1.FlashSoldOut
-	(*FlashEnded)(nil),     // 19: livecart.v1.FlashEnded
-	(*OrderLine)(nil),      // 20: livecart.v1.OrderLine
-	(*Address)(nil),        // 21: livecart.v1.Address
-	(*Order)(nil),          // 22: livecart.v1.Order
-	(*OrderItem)(nil),      // 23: livecart.v1.OrderItem
-	(*OrderCreate)(nil),    // 24: livecart.v1.OrderCreate
-	(*OrderPay)(nil),       // 25: livecart.v1.OrderPay
-	(*OrderCancel)(nil),    // 26: livecart.v1.OrderCancel
-	(*OrderGet)(nil),       // 27: livecart.v1.OrderGet
-	(*OrderList)(nil),      // 28: livecart.v1.OrderList
-	(*OrderAddress)(nil),   // 29: livecart.v1.OrderAddress
-	(*OrderPage)(nil),      // 30: livecart.v1.OrderPage
-	(*Payment)(nil),        // 31: livecart.v1.Payment
-	(*OrderUpdated)(nil),   // 32: livecart.v1.OrderUpdated
-	(*User)(nil),           // 33: livecart.v1.User
+	(RefundState)(0),       // 2: livecart.v1.RefundState
+	(*Listing)(nil),        // 3: livecart.v1.Listing
+	(*Product)(nil),        // 4: livecart.v1.Product
+	(*ShelfEntry)(nil),     // 5: livecart.v1.ShelfEntry
+	(*ProductPush)(nil),    // 6: livecart.v1.ProductPush
+	(*ProductUpdate)(nil),  // 7: livecart.v1.ProductUpdate
+	(*ListingPrice)(nil),   // 8: livecart.v1.ListingPrice
+	(*FlashSale)(nil),      // 9: livecart.v1.FlashSale
+	(*FlashStart)(nil),     // 10: livecart.v1.FlashStart
+	(*FlashUpdate)(nil),    // 11: livecart.v1.FlashUpdate
+	(*FlashStop)(nil),      // 12: livecart.v1.FlashStop
+	(*FlashBuy)(nil),       // 13: livecart.v1.FlashBuy
+	(*ProductPushed)(nil),  // 14: livecart.v1.ProductPushed
+	(*ProductUpdated)(nil), // 15: livecart.v1.ProductUpdated
+	(*FlashStarted)(nil),   // 16: livecart.v1.FlashStarted
+	(*FlashUpdated)(nil),   // 17: livecart.v1.FlashUpdated
+	(*FlashStock)(nil),     // 18: livecart.v1.FlashStock
+	(*FlashSoldOut)(nil),   // 19: livecart.v1.FlashSoldOut
+	(*FlashEnded)(nil),     // 20: livecart.v1.FlashEnded
+	(*OrderLine)(nil),      // 21: livecart.v1.OrderLine
+	(*Address)(nil),        // 22: livecart.v1.Address
+	(*Order)(nil),          // 23: livecart.v1.Order
+	(*LinePieces)(nil),     // 24: livecart.v1.LinePieces
+	(*Shipment)(nil),       // 25: livecart.v1.Shipment
+	(*Refund)(nil),         // 26: livecart.v1.Refund
+	(*OrderReprice)(nil),   // 27: livecart.v1.OrderReprice
+	(*OrderShip)(nil),      // 28: livecart.v1.OrderShip
+	(*OrderRefund)(nil),    // 29: livecart.v1.OrderRefund
+	(*OrderReceive)(nil),   // 30: livecart.v1.OrderReceive
+	(*OrderItem)(nil),      // 31: livecart.v1.OrderItem
+	(*OrderCreate)(nil),    // 32: livecart.v1.OrderCreate
+	(*OrderPay)(nil),       // 33: livecart.v1.OrderPay
+	(*OrderCancel)(nil),    // 34: livecart.v1.OrderCancel
+	(*OrderGet)(nil),       // 35: livecart.v1.OrderGet
+	(*OrderList)(nil),      // 36: livecart.v1.OrderList
+	(*OrderAddress)(nil),   // 37: livecart.v1.OrderAddress
+	(*OrderPage)(nil),      // 38: livecart.v1.OrderPage
+	(*Payment)(nil),        // 39: livecart.v1.Payment
+	(*OrderUpdated)(nil),   // 40: livecart.v1.OrderUpdated
+	(*User)(nil),           // 41: livecart.v1.User
 }
 var file_cart_proto_depIdxs = []int32{
-	2,  // 0: livecart.v1.Product.listings:type_name -> livecart.v1.Listing
-	7,  // 1: livecart.v1.ProductUpdate.prices:type_name -> livecart.v1.ListingPrice
+	3,  // 0: livecart.v1.Product.listings:type_name -> livecart.v1.Listing
+	8,  // 1: livecart.v1.ProductUpdate.prices:type_name -> livecart.v1.ListingPrice
 	0,  // 2: livecart.v1.FlashSale.phase:type_name -> livecart.v1.SalePhase
-	3,  // 3: livecart.v1.ProductPushed.product:type_name -> livecart.v1.Product
-	33, // 4: livecart.v1.ProductPushed.by:type_name -> livecart.v1.User
-	3,  // 5: livecart.v1.ProductUpdated.product:type_name -> livecart.v1.Product
-	8,  // 6: livecart.v1.FlashStarted.sale:type_name -> livecart.v1.FlashSale
-	8,  // 7: livecart.v1.FlashUpdated.sale:type_name -> livecart.v1.FlashSale
-	33, // 8: livecart.v1.Order.buyer:type_name -> livecart.v1.User
+	4,  // 3: livecart.v1.ProductPushed.product:type_name -> livecart.v1.Product
+	41, // 4: livecart.v1.ProductPushed.by:type_name -> livecart.v1.User
+	4,  // 5: livecart.v1.ProductUpdated.product:type_name -> livecart.v1.Product
+	9,  // 6: livecart.v1.FlashStarted.sale:type_name -> livecart.v1.FlashSale
+	9,  // 7: livecart.v1.FlashUpdated.sale:type_name -> livecart.v1.FlashSale
+	41, // 8: livecart.v1.Order.buyer:type_name -> livecart.v1.User
 	1,  // 9: livecart.v1.Order.state:type_name -> livecart.v1.OrderState
-	20, // 10: livecart.v1.Order.lines:type_name -> livecart.v1.OrderLine
-	21, // 11: livecart.v1.Order.ship_to:type_name -> livecart.v1.Address
-	23, // 12: livecart.v1.OrderCreate.items:type_name -> livecart.v1.OrderItem
-	21, // 13: livecart.v1.OrderCreate.ship_to:type_name -> livecart.v1.Address
-	21, // 14: livecart.v1.OrderAddress.ship_to:type_name -> livecart.v1.Address
-	22, // 15: livecart.v1.OrderPage.orders:type_name -> livecart.v1.Order
-	22, // 16: livecart.v1.OrderUpdated.order:type_name -> livecart.v1.Order
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	21, // 10: livecart.v1.Order.lines:type_name -> livecart.v1.OrderLine
+	22, // 11: livecart.v1.Order.ship_to:type_name -> livecart.v1.Address
+	25, // 12: livecart.v1.Order.shipments:type_name -> livecart.v1.Shipment
+	26, // 13: livecart.v1.Order.refunds:type_name -> livecart.v1.Refund
+	24, // 14: livecart.v1.Shipment.pieces:type_name -> livecart.v1.LinePieces
+	24, // 15: livecart.v1.Refund.pieces:type_name -> livecart.v1.LinePieces
+	2,  // 16: livecart.v1.Refund.state:type_name -> livecart.v1.RefundState
+	24, // 17: livecart.v1.OrderShip.pieces:type_name -> livecart.v1.LinePieces
+	24, // 18: livecart.v1.OrderRefund.pieces:type_name -> livecart.v1.LinePieces
+	31, // 19: livecart.v1.OrderCreate.items:type_name -> livecart.v1.OrderItem
+	22, // 20: livecart.v1.OrderCreate.ship_to:type_name -> livecart.v1.Address
+	22, // 21: livecart.v1.OrderAddress.ship_to:type_name -> livecart.v1.Address
+	23, // 22: livecart.v1.OrderPage.orders:type_name -> livecart.v1.Order
+	23, // 23: livecart.v1.OrderUpdated.order:type_name -> livecart.v1.Order
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_cart_proto_init() }
@@ -2659,13 +3310,14 @@ func file_cart_proto_init() {
 	file_user_proto_init()
 	file_cart_proto_msgTypes[4].OneofWrappers = []any{}
 	file_cart_proto_msgTypes[8].OneofWrappers = []any{}
+	file_cart_proto_msgTypes[26].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cart_proto_rawDesc), len(file_cart_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   31,
+			NumEnums:      3,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

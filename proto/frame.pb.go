@@ -170,11 +170,15 @@ type Command struct {
 	//	*Command_OrderGet
 	//	*Command_OrderList
 	//	*Command_OrderAddress
+	//	*Command_OrderReceive
 	//	*Command_ProductPush
 	//	*Command_ProductUpdate
 	//	*Command_FlashStart
 	//	*Command_FlashUpdate
 	//	*Command_FlashStop
+	//	*Command_OrderReprice
+	//	*Command_OrderShip
+	//	*Command_OrderRefund
 	Command       isCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -422,6 +426,15 @@ func (x *Command) GetOrderAddress() *OrderAddress {
 	return nil
 }
 
+func (x *Command) GetOrderReceive() *OrderReceive {
+	if x != nil {
+		if x, ok := x.Command.(*Command_OrderReceive); ok {
+			return x.OrderReceive
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetProductPush() *ProductPush {
 	if x != nil {
 		if x, ok := x.Command.(*Command_ProductPush); ok {
@@ -462,6 +475,33 @@ func (x *Command) GetFlashStop() *FlashStop {
 	if x != nil {
 		if x, ok := x.Command.(*Command_FlashStop); ok {
 			return x.FlashStop
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetOrderReprice() *OrderReprice {
+	if x != nil {
+		if x, ok := x.Command.(*Command_OrderReprice); ok {
+			return x.OrderReprice
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetOrderShip() *OrderShip {
+	if x != nil {
+		if x, ok := x.Command.(*Command_OrderShip); ok {
+			return x.OrderShip
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetOrderRefund() *OrderRefund {
+	if x != nil {
+		if x, ok := x.Command.(*Command_OrderRefund); ok {
+			return x.OrderRefund
 		}
 	}
 	return nil
@@ -559,6 +599,10 @@ type Command_OrderAddress struct {
 	OrderAddress *OrderAddress `protobuf:"bytes,66,opt,name=order_address,json=orderAddress,proto3,oneof"`
 }
 
+type Command_OrderReceive struct {
+	OrderReceive *OrderReceive `protobuf:"bytes,67,opt,name=order_receive,json=orderReceive,proto3,oneof"`
+}
+
 type Command_ProductPush struct {
 	ProductPush *ProductPush `protobuf:"bytes,70,opt,name=product_push,json=productPush,proto3,oneof"`
 }
@@ -577,6 +621,18 @@ type Command_FlashUpdate struct {
 
 type Command_FlashStop struct {
 	FlashStop *FlashStop `protobuf:"bytes,74,opt,name=flash_stop,json=flashStop,proto3,oneof"`
+}
+
+type Command_OrderReprice struct {
+	OrderReprice *OrderReprice `protobuf:"bytes,75,opt,name=order_reprice,json=orderReprice,proto3,oneof"`
+}
+
+type Command_OrderShip struct {
+	OrderShip *OrderShip `protobuf:"bytes,76,opt,name=order_ship,json=orderShip,proto3,oneof"`
+}
+
+type Command_OrderRefund struct {
+	OrderRefund *OrderRefund `protobuf:"bytes,77,opt,name=order_refund,json=orderRefund,proto3,oneof"`
 }
 
 func (*Command_SessionResume) isCommand_Command() {}
@@ -623,6 +679,8 @@ func (*Command_OrderList) isCommand_Command() {}
 
 func (*Command_OrderAddress) isCommand_Command() {}
 
+func (*Command_OrderReceive) isCommand_Command() {}
+
 func (*Command_ProductPush) isCommand_Command() {}
 
 func (*Command_ProductUpdate) isCommand_Command() {}
@@ -632,6 +690,12 @@ func (*Command_FlashStart) isCommand_Command() {}
 func (*Command_FlashUpdate) isCommand_Command() {}
 
 func (*Command_FlashStop) isCommand_Command() {}
+
+func (*Command_OrderReprice) isCommand_Command() {}
+
+func (*Command_OrderShip) isCommand_Command() {}
+
+func (*Command_OrderRefund) isCommand_Command() {}
 
 // The answer to the command of the same request_id, on the connection that asked.
 type Reply struct {
@@ -1501,7 +1565,7 @@ const file_frame_proto_rawDesc = "" +
 	"\x06events\x18\x01 \x03(\v2\x12.livecart.v1.EventR\x06events\x12,\n" +
 	"\areplies\x18\x02 \x03(\v2\x12.livecart.v1.ReplyR\areplies\x12\x18\n" +
 	"\asampled\x18\x03 \x01(\rR\asampled\x12\x18\n" +
-	"\askipped\x18\x04 \x01(\rR\askipped\"\xee\f\n" +
+	"\askipped\x18\x04 \x01(\rR\askipped\"\xea\x0e\n" +
 	"\aCommand\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12C\n" +
@@ -1533,14 +1597,19 @@ const file_frame_proto_rawDesc = "" +
 	"\torder_get\x18@ \x01(\v2\x15.livecart.v1.OrderGetH\x00R\borderGet\x127\n" +
 	"\n" +
 	"order_list\x18A \x01(\v2\x16.livecart.v1.OrderListH\x00R\torderList\x12@\n" +
-	"\rorder_address\x18B \x01(\v2\x19.livecart.v1.OrderAddressH\x00R\forderAddress\x12=\n" +
+	"\rorder_address\x18B \x01(\v2\x19.livecart.v1.OrderAddressH\x00R\forderAddress\x12@\n" +
+	"\rorder_receive\x18C \x01(\v2\x19.livecart.v1.OrderReceiveH\x00R\forderReceive\x12=\n" +
 	"\fproduct_push\x18F \x01(\v2\x18.livecart.v1.ProductPushH\x00R\vproductPush\x12C\n" +
 	"\x0eproduct_update\x18G \x01(\v2\x1a.livecart.v1.ProductUpdateH\x00R\rproductUpdate\x12:\n" +
 	"\vflash_start\x18H \x01(\v2\x17.livecart.v1.FlashStartH\x00R\n" +
 	"flashStart\x12=\n" +
 	"\fflash_update\x18I \x01(\v2\x18.livecart.v1.FlashUpdateH\x00R\vflashUpdate\x127\n" +
 	"\n" +
-	"flash_stop\x18J \x01(\v2\x16.livecart.v1.FlashStopH\x00R\tflashStopB\t\n" +
+	"flash_stop\x18J \x01(\v2\x16.livecart.v1.FlashStopH\x00R\tflashStop\x12@\n" +
+	"\rorder_reprice\x18K \x01(\v2\x19.livecart.v1.OrderRepriceH\x00R\forderReprice\x127\n" +
+	"\n" +
+	"order_ship\x18L \x01(\v2\x16.livecart.v1.OrderShipH\x00R\torderShip\x12=\n" +
+	"\forder_refund\x18M \x01(\v2\x18.livecart.v1.OrderRefundH\x00R\vorderRefundB\t\n" +
 	"\acommand\"\x7f\n" +
 	"\x05Reply\x12\x1d\n" +
 	"\n" +
@@ -1649,41 +1718,45 @@ var file_frame_proto_goTypes = []any{
 	(*OrderGet)(nil),         // 26: livecart.v1.OrderGet
 	(*OrderList)(nil),        // 27: livecart.v1.OrderList
 	(*OrderAddress)(nil),     // 28: livecart.v1.OrderAddress
-	(*ProductPush)(nil),      // 29: livecart.v1.ProductPush
-	(*ProductUpdate)(nil),    // 30: livecart.v1.ProductUpdate
-	(*FlashStart)(nil),       // 31: livecart.v1.FlashStart
-	(*FlashUpdate)(nil),      // 32: livecart.v1.FlashUpdate
-	(*FlashStop)(nil),        // 33: livecart.v1.FlashStop
-	(*SessionWelcome)(nil),   // 34: livecart.v1.SessionWelcome
-	(*Pong)(nil),             // 35: livecart.v1.Pong
-	(*Room)(nil),             // 36: livecart.v1.Room
-	(*ChatMessage)(nil),      // 37: livecart.v1.ChatMessage
-	(*LikeTotal)(nil),        // 38: livecart.v1.LikeTotal
-	(*GiftSent)(nil),         // 39: livecart.v1.GiftSent
-	(*WalletBalance)(nil),    // 40: livecart.v1.WalletBalance
-	(*Order)(nil),            // 41: livecart.v1.Order
-	(*OrderPage)(nil),        // 42: livecart.v1.OrderPage
-	(*Payment)(nil),          // 43: livecart.v1.Payment
-	(*FlashSale)(nil),        // 44: livecart.v1.FlashSale
-	(*Product)(nil),          // 45: livecart.v1.Product
-	(*SessionSelf)(nil),      // 46: livecart.v1.SessionSelf
-	(*SessionReconnect)(nil), // 47: livecart.v1.SessionReconnect
-	(*SessionExpiring)(nil),  // 48: livecart.v1.SessionExpiring
-	(*RoomState)(nil),        // 49: livecart.v1.RoomState
-	(*RoomStats)(nil),        // 50: livecart.v1.RoomStats
-	(*MemberJoin)(nil),       // 51: livecart.v1.MemberJoin
-	(*ChatPinned)(nil),       // 52: livecart.v1.ChatPinned
-	(*ChatDeleted)(nil),      // 53: livecart.v1.ChatDeleted
-	(*ChatSettings)(nil),     // 54: livecart.v1.ChatSettings
-	(*UserSanctioned)(nil),   // 55: livecart.v1.UserSanctioned
-	(*ProductPushed)(nil),    // 56: livecart.v1.ProductPushed
-	(*ProductUpdated)(nil),   // 57: livecart.v1.ProductUpdated
-	(*FlashStarted)(nil),     // 58: livecart.v1.FlashStarted
-	(*FlashUpdated)(nil),     // 59: livecart.v1.FlashUpdated
-	(*FlashStock)(nil),       // 60: livecart.v1.FlashStock
-	(*FlashSoldOut)(nil),     // 61: livecart.v1.FlashSoldOut
-	(*FlashEnded)(nil),       // 62: livecart.v1.FlashEnded
-	(*OrderUpdated)(nil),     // 63: livecart.v1.OrderUpdated
+	(*OrderReceive)(nil),     // 29: livecart.v1.OrderReceive
+	(*ProductPush)(nil),      // 30: livecart.v1.ProductPush
+	(*ProductUpdate)(nil),    // 31: livecart.v1.ProductUpdate
+	(*FlashStart)(nil),       // 32: livecart.v1.FlashStart
+	(*FlashUpdate)(nil),      // 33: livecart.v1.FlashUpdate
+	(*FlashStop)(nil),        // 34: livecart.v1.FlashStop
+	(*OrderReprice)(nil),     // 35: livecart.v1.OrderReprice
+	(*OrderShip)(nil),        // 36: livecart.v1.OrderShip
+	(*OrderRefund)(nil),      // 37: livecart.v1.OrderRefund
+	(*SessionWelcome)(nil),   // 38: livecart.v1.SessionWelcome
+	(*Pong)(nil),             // 39: livecart.v1.Pong
+	(*Room)(nil),             // 40: livecart.v1.Room
+	(*ChatMessage)(nil),      // 41: livecart.v1.ChatMessage
+	(*LikeTotal)(nil),        // 42: livecart.v1.LikeTotal
+	(*GiftSent)(nil),         // 43: livecart.v1.GiftSent
+	(*WalletBalance)(nil),    // 44: livecart.v1.WalletBalance
+	(*Order)(nil),            // 45: livecart.v1.Order
+	(*OrderPage)(nil),        // 46: livecart.v1.OrderPage
+	(*Payment)(nil),          // 47: livecart.v1.Payment
+	(*FlashSale)(nil),        // 48: livecart.v1.FlashSale
+	(*Product)(nil),          // 49: livecart.v1.Product
+	(*SessionSelf)(nil),      // 50: livecart.v1.SessionSelf
+	(*SessionReconnect)(nil), // 51: livecart.v1.SessionReconnect
+	(*SessionExpiring)(nil),  // 52: livecart.v1.SessionExpiring
+	(*RoomState)(nil),        // 53: livecart.v1.RoomState
+	(*RoomStats)(nil),        // 54: livecart.v1.RoomStats
+	(*MemberJoin)(nil),       // 55: livecart.v1.MemberJoin
+	(*ChatPinned)(nil),       // 56: livecart.v1.ChatPinned
+	(*ChatDeleted)(nil),      // 57: livecart.v1.ChatDeleted
+	(*ChatSettings)(nil),     // 58: livecart.v1.ChatSettings
+	(*UserSanctioned)(nil),   // 59: livecart.v1.UserSanctioned
+	(*ProductPushed)(nil),    // 60: livecart.v1.ProductPushed
+	(*ProductUpdated)(nil),   // 61: livecart.v1.ProductUpdated
+	(*FlashStarted)(nil),     // 62: livecart.v1.FlashStarted
+	(*FlashUpdated)(nil),     // 63: livecart.v1.FlashUpdated
+	(*FlashStock)(nil),       // 64: livecart.v1.FlashStock
+	(*FlashSoldOut)(nil),     // 65: livecart.v1.FlashSoldOut
+	(*FlashEnded)(nil),       // 66: livecart.v1.FlashEnded
+	(*OrderUpdated)(nil),     // 67: livecart.v1.OrderUpdated
 }
 var file_frame_proto_depIdxs = []int32{
 	2,  // 0: livecart.v1.ClientFrame.commands:type_name -> livecart.v1.Command
@@ -1711,53 +1784,57 @@ var file_frame_proto_depIdxs = []int32{
 	26, // 22: livecart.v1.Command.order_get:type_name -> livecart.v1.OrderGet
 	27, // 23: livecart.v1.Command.order_list:type_name -> livecart.v1.OrderList
 	28, // 24: livecart.v1.Command.order_address:type_name -> livecart.v1.OrderAddress
-	29, // 25: livecart.v1.Command.product_push:type_name -> livecart.v1.ProductPush
-	30, // 26: livecart.v1.Command.product_update:type_name -> livecart.v1.ProductUpdate
-	31, // 27: livecart.v1.Command.flash_start:type_name -> livecart.v1.FlashStart
-	32, // 28: livecart.v1.Command.flash_update:type_name -> livecart.v1.FlashUpdate
-	33, // 29: livecart.v1.Command.flash_stop:type_name -> livecart.v1.FlashStop
-	4,  // 30: livecart.v1.Reply.ok:type_name -> livecart.v1.Ok
-	5,  // 31: livecart.v1.Reply.error:type_name -> livecart.v1.Error
-	34, // 32: livecart.v1.Ok.session_welcome:type_name -> livecart.v1.SessionWelcome
-	35, // 33: livecart.v1.Ok.pong:type_name -> livecart.v1.Pong
-	36, // 34: livecart.v1.Ok.room:type_name -> livecart.v1.Room
-	37, // 35: livecart.v1.Ok.chat_message:type_name -> livecart.v1.ChatMessage
-	38, // 36: livecart.v1.Ok.like_total:type_name -> livecart.v1.LikeTotal
-	39, // 37: livecart.v1.Ok.gift_sent:type_name -> livecart.v1.GiftSent
-	40, // 38: livecart.v1.Ok.wallet_balance:type_name -> livecart.v1.WalletBalance
-	41, // 39: livecart.v1.Ok.order:type_name -> livecart.v1.Order
-	42, // 40: livecart.v1.Ok.orders:type_name -> livecart.v1.OrderPage
-	43, // 41: livecart.v1.Ok.payment:type_name -> livecart.v1.Payment
-	44, // 42: livecart.v1.Ok.flash_sale:type_name -> livecart.v1.FlashSale
-	45, // 43: livecart.v1.Ok.product:type_name -> livecart.v1.Product
-	34, // 44: livecart.v1.Event.session_welcome:type_name -> livecart.v1.SessionWelcome
-	46, // 45: livecart.v1.Event.session_self:type_name -> livecart.v1.SessionSelf
-	47, // 46: livecart.v1.Event.session_reconnect:type_name -> livecart.v1.SessionReconnect
-	48, // 47: livecart.v1.Event.session_expiring:type_name -> livecart.v1.SessionExpiring
-	49, // 48: livecart.v1.Event.room_state:type_name -> livecart.v1.RoomState
-	50, // 49: livecart.v1.Event.room_stats:type_name -> livecart.v1.RoomStats
-	37, // 50: livecart.v1.Event.chat_message:type_name -> livecart.v1.ChatMessage
-	38, // 51: livecart.v1.Event.like_total:type_name -> livecart.v1.LikeTotal
-	51, // 52: livecart.v1.Event.member_join:type_name -> livecart.v1.MemberJoin
-	52, // 53: livecart.v1.Event.chat_pinned:type_name -> livecart.v1.ChatPinned
-	53, // 54: livecart.v1.Event.chat_deleted:type_name -> livecart.v1.ChatDeleted
-	54, // 55: livecart.v1.Event.chat_settings:type_name -> livecart.v1.ChatSettings
-	55, // 56: livecart.v1.Event.user_sanctioned:type_name -> livecart.v1.UserSanctioned
-	39, // 57: livecart.v1.Event.gift_sent:type_name -> livecart.v1.GiftSent
-	40, // 58: livecart.v1.Event.wallet_balance:type_name -> livecart.v1.WalletBalance
-	56, // 59: livecart.v1.Event.product_pushed:type_name -> livecart.v1.ProductPushed
-	57, // 60: livecart.v1.Event.product_updated:type_name -> livecart.v1.ProductUpdated
-	58, // 61: livecart.v1.Event.flash_started:type_name -> livecart.v1.FlashStarted
-	59, // 62: livecart.v1.Event.flash_updated:type_name -> livecart.v1.FlashUpdated
-	60, // 63: livecart.v1.Event.flash_stock:type_name -> livecart.v1.FlashStock
-	61, // 64: livecart.v1.Event.flash_sold_out:type_name -> livecart.v1.FlashSoldOut
-	62, // 65: livecart.v1.Event.flash_ended:type_name -> livecart.v1.FlashEnded
-	63, // 66: livecart.v1.Event.order_updated:type_name -> livecart.v1.OrderUpdated
-	67, // [67:67] is the sub-list for method output_type
-	67, // [67:67] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	29, // 25: livecart.v1.Command.order_receive:type_name -> livecart.v1.OrderReceive
+	30, // 26: livecart.v1.Command.product_push:type_name -> livecart.v1.ProductPush
+	31, // 27: livecart.v1.Command.product_update:type_name -> livecart.v1.ProductUpdate
+	32, // 28: livecart.v1.Command.flash_start:type_name -> livecart.v1.FlashStart
+	33, // 29: livecart.v1.Command.flash_update:type_name -> livecart.v1.FlashUpdate
+	34, // 30: livecart.v1.Command.flash_stop:type_name -> livecart.v1.FlashStop
+	35, // 31: livecart.v1.Command.order_reprice:type_name -> livecart.v1.OrderReprice
+	36, // 32: livecart.v1.Command.order_ship:type_name -> livecart.v1.OrderShip
+	37, // 33: livecart.v1.Command.order_refund:type_name -> livecart.v1.OrderRefund
+	4,  // 34: livecart.v1.Reply.ok:type_name -> livecart.v1.Ok
+	5,  // 35: livecart.v1.Reply.error:type_name -> livecart.v1.Error
+	38, // 36: livecart.v1.Ok.session_welcome:type_name -> livecart.v1.SessionWelcome
+	39, // 37: livecart.v1.Ok.pong:type_name -> livecart.v1.Pong
+	40, // 38: livecart.v1.Ok.room:type_name -> livecart.v1.Room
+	41, // 39: livecart.v1.Ok.chat_message:type_name -> livecart.v1.ChatMessage
+	42, // 40: livecart.v1.Ok.like_total:type_name -> livecart.v1.LikeTotal
+	43, // 41: livecart.v1.Ok.gift_sent:type_name -> livecart.v1.GiftSent
+	44, // 42: livecart.v1.Ok.wallet_balance:type_name -> livecart.v1.WalletBalance
+	45, // 43: livecart.v1.Ok.order:type_name -> livecart.v1.Order
+	46, // 44: livecart.v1.Ok.orders:type_name -> livecart.v1.OrderPage
+	47, // 45: livecart.v1.Ok.payment:type_name -> livecart.v1.Payment
+	48, // 46: livecart.v1.Ok.flash_sale:type_name -> livecart.v1.FlashSale
+	49, // 47: livecart.v1.Ok.product:type_name -> livecart.v1.Product
+	38, // 48: livecart.v1.Event.session_welcome:type_name -> livecart.v1.SessionWelcome
+	50, // 49: livecart.v1.Event.session_self:type_name -> livecart.v1.SessionSelf
+	51, // 50: livecart.v1.Event.session_reconnect:type_name -> livecart.v1.SessionReconnect
+	52, // 51: livecart.v1.Event.session_expiring:type_name -> livecart.v1.SessionExpiring
+	53, // 52: livecart.v1.Event.room_state:type_name -> livecart.v1.RoomState
+	54, // 53: livecart.v1.Event.room_stats:type_name -> livecart.v1.RoomStats
+	41, // 54: livecart.v1.Event.chat_message:type_name -> livecart.v1.ChatMessage
+	42, // 55: livecart.v1.Event.like_total:type_name -> livecart.v1.LikeTotal
+	55, // 56: livecart.v1.Event.member_join:type_name -> livecart.v1.MemberJoin
+	56, // 57: livecart.v1.Event.chat_pinned:type_name -> livecart.v1.ChatPinned
+	57, // 58: livecart.v1.Event.chat_deleted:type_name -> livecart.v1.ChatDeleted
+	58, // 59: livecart.v1.Event.chat_settings:type_name -> livecart.v1.ChatSettings
+	59, // 60: livecart.v1.Event.user_sanctioned:type_name -> livecart.v1.UserSanctioned
+	43, // 61: livecart.v1.Event.gift_sent:type_name -> livecart.v1.GiftSent
+	44, // 62: livecart.v1.Event.wallet_balance:type_name -> livecart.v1.WalletBalance
+	60, // 63: livecart.v1.Event.product_pushed:type_name -> livecart.v1.ProductPushed
+	61, // 64: livecart.v1.Event.product_updated:type_name -> livecart.v1.ProductUpdated
+	62, // 65: livecart.v1.Event.flash_started:type_name -> livecart.v1.FlashStarted
+	63, // 66: livecart.v1.Event.flash_updated:type_name -> livecart.v1.FlashUpdated
+	64, // 67: livecart.v1.Event.flash_stock:type_name -> livecart.v1.FlashStock
+	65, // 68: livecart.v1.Event.flash_sold_out:type_name -> livecart.v1.FlashSoldOut
+	66, // 69: livecart.v1.Event.flash_ended:type_name -> livecart.v1.FlashEnded
+	67, // 70: livecart.v1.Event.order_updated:type_name -> livecart.v1.OrderUpdated
+	71, // [71:71] is the sub-list for method output_type
+	71, // [71:71] is the sub-list for method input_type
+	71, // [71:71] is the sub-list for extension type_name
+	71, // [71:71] is the sub-list for extension extendee
+	0,  // [0:71] is the sub-list for field type_name
 }
 
 func init() { file_frame_proto_init() }
@@ -1792,11 +1869,15 @@ func file_frame_proto_init() {
 		(*Command_OrderGet)(nil),
 		(*Command_OrderList)(nil),
 		(*Command_OrderAddress)(nil),
+		(*Command_OrderReceive)(nil),
 		(*Command_ProductPush)(nil),
 		(*Command_ProductUpdate)(nil),
 		(*Command_FlashStart)(nil),
 		(*Command_FlashUpdate)(nil),
 		(*Command_FlashStop)(nil),
+		(*Command_OrderReprice)(nil),
+		(*Command_OrderShip)(nil),
+		(*Command_OrderRefund)(nil),
 	}
 	file_frame_proto_msgTypes[3].OneofWrappers = []any{
 		(*Reply_Ok)(nil),

@@ -103,12 +103,15 @@ func (x *Gift) GetIconUrl() string {
 
 // Sends count gifts, 1 to 999. combo_id joins repeated sends of the same gift into one combo.
 type GiftSend struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	GiftId        string                 `protobuf:"bytes,1,opt,name=gift_id,json=giftId,proto3" json:"gift_id,omitempty"`
-	Count         int32                  `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
-	ComboId       string                 `protobuf:"bytes,3,opt,name=combo_id,json=comboId,proto3" json:"combo_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	GiftId  string                 `protobuf:"bytes,1,opt,name=gift_id,json=giftId,proto3" json:"gift_id,omitempty"`
+	Count   int32                  `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	ComboId string                 `protobuf:"bytes,3,opt,name=combo_id,json=comboId,proto3" json:"combo_id,omitempty"`
+	// The beans that the sender agreed to. Needed where they reach the service's threshold, else 0;
+	// where given they must be what the gifts cost when the tip is booked.
+	ConfirmedBeans int64 `protobuf:"varint,4,opt,name=confirmed_beans,json=confirmedBeans,proto3" json:"confirmed_beans,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GiftSend) Reset() {
@@ -160,6 +163,13 @@ func (x *GiftSend) GetComboId() string {
 		return x.ComboId
 	}
 	return ""
+}
+
+func (x *GiftSend) GetConfirmedBeans() int64 {
+	if x != nil {
+		return x.ConfirmedBeans
+	}
+	return 0
 }
 
 type WalletGet struct {
@@ -441,11 +451,12 @@ const file_gift_proto_rawDesc = "" +
 	"\n" +
 	"NamesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"T\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"}\n" +
 	"\bGiftSend\x12\x17\n" +
 	"\agift_id\x18\x01 \x01(\tR\x06giftId\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x05R\x05count\x12\x19\n" +
-	"\bcombo_id\x18\x03 \x01(\tR\acomboId\"\v\n" +
+	"\bcombo_id\x18\x03 \x01(\tR\acomboId\x12'\n" +
+	"\x0fconfirmed_beans\x18\x04 \x01(\x03R\x0econfirmedBeans\"\v\n" +
 	"\tWalletGet\"\x81\x02\n" +
 	"\bGiftSent\x12\x17\n" +
 	"\atip_ids\x18\x01 \x03(\tR\x06tipIds\x12%\n" +

@@ -39,6 +39,8 @@ const (
 	TipOutcome_TIP_OUTCOME_ROOM_NOT_FOUND TipOutcome = 9
 	// The room's own host.
 	TipOutcome_TIP_OUTCOME_FORBIDDEN TipOutcome = 10
+	// The sender did not agree to this many beans.
+	TipOutcome_TIP_OUTCOME_CONFIRMATION_REQUIRED TipOutcome = 11
 )
 
 // Enum value maps for TipOutcome.
@@ -55,19 +57,21 @@ var (
 		8:  "TIP_OUTCOME_REJECTED",
 		9:  "TIP_OUTCOME_ROOM_NOT_FOUND",
 		10: "TIP_OUTCOME_FORBIDDEN",
+		11: "TIP_OUTCOME_CONFIRMATION_REQUIRED",
 	}
 	TipOutcome_value = map[string]int32{
-		"TIP_OUTCOME_UNSPECIFIED":        0,
-		"TIP_OUTCOME_BOOKED":             1,
-		"TIP_OUTCOME_INSUFFICIENT_BEANS": 2,
-		"TIP_OUTCOME_UNKNOWN_GIFT":       3,
-		"TIP_OUTCOME_CONFLICT":           4,
-		"TIP_OUTCOME_ROOM_NOT_LIVE":      5,
-		"TIP_OUTCOME_TRY_AGAIN":          6,
-		"TIP_OUTCOME_BUSY":               7,
-		"TIP_OUTCOME_REJECTED":           8,
-		"TIP_OUTCOME_ROOM_NOT_FOUND":     9,
-		"TIP_OUTCOME_FORBIDDEN":          10,
+		"TIP_OUTCOME_UNSPECIFIED":           0,
+		"TIP_OUTCOME_BOOKED":                1,
+		"TIP_OUTCOME_INSUFFICIENT_BEANS":    2,
+		"TIP_OUTCOME_UNKNOWN_GIFT":          3,
+		"TIP_OUTCOME_CONFLICT":              4,
+		"TIP_OUTCOME_ROOM_NOT_LIVE":         5,
+		"TIP_OUTCOME_TRY_AGAIN":             6,
+		"TIP_OUTCOME_BUSY":                  7,
+		"TIP_OUTCOME_REJECTED":              8,
+		"TIP_OUTCOME_ROOM_NOT_FOUND":        9,
+		"TIP_OUTCOME_FORBIDDEN":             10,
+		"TIP_OUTCOME_CONFIRMATION_REQUIRED": 11,
 	}
 )
 
@@ -153,9 +157,10 @@ type TipRequest struct {
 	// The request_id.
 	Key string `protobuf:"bytes,6,opt,name=key,proto3" json:"key,omitempty"`
 	// SHA-256 of the request's content.
-	Hash          []byte `protobuf:"bytes,7,opt,name=hash,proto3" json:"hash,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Hash           []byte `protobuf:"bytes,7,opt,name=hash,proto3" json:"hash,omitempty"`
+	ConfirmedBeans int64  `protobuf:"varint,8,opt,name=confirmed_beans,json=confirmedBeans,proto3" json:"confirmed_beans,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *TipRequest) Reset() {
@@ -235,6 +240,13 @@ func (x *TipRequest) GetHash() []byte {
 		return x.Hash
 	}
 	return nil
+}
+
+func (x *TipRequest) GetConfirmedBeans() int64 {
+	if x != nil {
+		return x.ConfirmedBeans
+	}
+	return 0
 }
 
 // One decision a tip, in the order of the batch.
@@ -368,7 +380,7 @@ const file_gift_ledger_proto_rawDesc = "" +
 	"gift.proto\x1a\n" +
 	"user.proto\";\n" +
 	"\bTipBatch\x12/\n" +
-	"\x04tips\x18\x01 \x03(\v2\x1b.livecart.bus.v1.TipRequestR\x04tips\"\xc0\x01\n" +
+	"\x04tips\x18\x01 \x03(\v2\x1b.livecart.bus.v1.TipRequestR\x04tips\"\xe9\x01\n" +
 	"\n" +
 	"TipRequest\x12\x17\n" +
 	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x12)\n" +
@@ -377,7 +389,8 @@ const file_gift_ledger_proto_rawDesc = "" +
 	"\x05count\x18\x04 \x01(\x05R\x05count\x12\x19\n" +
 	"\bcombo_id\x18\x05 \x01(\tR\acomboId\x12\x10\n" +
 	"\x03key\x18\x06 \x01(\tR\x03key\x12\x12\n" +
-	"\x04hash\x18\a \x01(\fR\x04hash\"J\n" +
+	"\x04hash\x18\a \x01(\fR\x04hash\x12'\n" +
+	"\x0fconfirmed_beans\x18\b \x01(\x03R\x0econfirmedBeans\"J\n" +
 	"\fTipDecisions\x12:\n" +
 	"\tdecisions\x18\x01 \x03(\v2\x1c.livecart.bus.v1.TipDecisionR\tdecisions\"\xd4\x01\n" +
 	"\vTipDecision\x12\x1b\n" +
@@ -385,7 +398,7 @@ const file_gift_ledger_proto_rawDesc = "" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x125\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x1b.livecart.bus.v1.TipOutcomeR\aoutcome\x12)\n" +
 	"\x04sent\x18\x04 \x01(\v2\x15.livecart.v1.GiftSentR\x04sent\x124\n" +
-	"\abalance\x18\x05 \x01(\v2\x1a.livecart.v1.WalletBalanceR\abalance*\xc2\x02\n" +
+	"\abalance\x18\x05 \x01(\v2\x1a.livecart.v1.WalletBalanceR\abalance*\xe9\x02\n" +
 	"\n" +
 	"TipOutcome\x12\x1b\n" +
 	"\x17TIP_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n" +
@@ -399,7 +412,8 @@ const file_gift_ledger_proto_rawDesc = "" +
 	"\x14TIP_OUTCOME_REJECTED\x10\b\x12\x1e\n" +
 	"\x1aTIP_OUTCOME_ROOM_NOT_FOUND\x10\t\x12\x19\n" +
 	"\x15TIP_OUTCOME_FORBIDDEN\x10\n" +
-	"B\x10Z\x0elivecart/protob\x06proto3"
+	"\x12%\n" +
+	"!TIP_OUTCOME_CONFIRMATION_REQUIRED\x10\vB\x10Z\x0elivecart/protob\x06proto3"
 
 var (
 	file_gift_ledger_proto_rawDescOnce sync.Once

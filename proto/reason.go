@@ -45,6 +45,11 @@ const (
 	ReasonInsufficientBeans     Reason = "insufficient_beans"
 	ReasonUnknownGift           Reason = "unknown_gift"
 	ReasonPaymentAmountMismatch Reason = "payment_amount_mismatch"
+	// ReasonConfirmationRequired is for a gift that costs as much as senders must agree to, or another
+	// amount than they agreed to.
+	ReasonConfirmationRequired Reason = "confirmation_required"
+	// ReasonRefundExceedsPaid is for more money or beans back than are left of what was paid.
+	ReasonRefundExceedsPaid Reason = "refund_exceeds_paid"
 )
 
 // Sales and orders.
@@ -60,6 +65,8 @@ const (
 	ReasonOwnSale         Reason = "own_sale"
 	// ReasonOrderState is for a move that the order's state does not allow.
 	ReasonOrderState Reason = "order_state"
+	// ReasonAddressRequired is for shipping an order that has no address.
+	ReasonAddressRequired Reason = "address_required"
 )
 
 // Host.
@@ -68,6 +75,11 @@ const (
 	ReasonProductNotInRoom Reason = "product_not_in_room"
 	ReasonProductOffSale   Reason = "product_off_sale"
 	ReasonPushInProgress   Reason = "push_in_progress"
+
+	ReasonRepriceNotUnpaid     Reason = "reprice_not_unpaid"
+	ReasonRepriceAboveOriginal Reason = "reprice_above_original"
+	ReasonRepriceLimit         Reason = "reprice_limit"
+	ReasonRepriceZero          Reason = "reprice_zero"
 )
 
 // codes gives each reason its HTTP status; the same number is an Error's code.
@@ -113,6 +125,13 @@ var codes = map[Reason]int{
 	ReasonProductNotInRoom:      http.StatusNotFound,
 	ReasonProductOffSale:        http.StatusConflict,
 	ReasonPushInProgress:        http.StatusConflict,
+	ReasonConfirmationRequired:  http.StatusPreconditionRequired,
+	ReasonRefundExceedsPaid:     http.StatusConflict,
+	ReasonAddressRequired:       http.StatusConflict,
+	ReasonRepriceNotUnpaid:      http.StatusConflict,
+	ReasonRepriceAboveOriginal:  http.StatusUnprocessableEntity,
+	ReasonRepriceLimit:          http.StatusConflict,
+	ReasonRepriceZero:           http.StatusUnprocessableEntity,
 }
 
 // Code returns the reason's HTTP status, 500 for a word that is not in the table.
