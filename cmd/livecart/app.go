@@ -163,7 +163,10 @@ func (a *app) newRooms(endSales func(ctx context.Context, roomID string) error) 
 }
 
 func (a *app) cartConfig() cart.Config {
-	return cart.Config{Pool: a.pool, Redis: a.redis, Bus: a.bus, Log: a.cfg.log, Registerer: a.metrics}
+	return cart.Config{
+		Pool: a.pool, Redis: a.redis, Bus: a.bus, Log: a.cfg.log, Registerer: a.metrics,
+		FlashPayWindow: a.cfg.FlashPayWindow, OrderPayWindow: a.cfg.OrderPayWindow,
+	}
 }
 
 func (a *app) giftConfig(provider gift.Provider) gift.Config {

@@ -36,6 +36,8 @@ type settings struct {
 	MaxConnections int           `name:"max-connections" env:"LIVECART_MAX_CONNECTIONS" help:"Connections that a gateway takes; 0 for 100,000."`
 	HostGonePause  time.Duration `name:"host-gone-pause" env:"LIVECART_HOST_GONE_PAUSE" help:"After how long without its host a room pauses; negative for never."`
 	HostGoneEnd    time.Duration `name:"host-gone-end" env:"LIVECART_HOST_GONE_END" help:"After how long without its host a room ends; negative for never."`
+	FlashPayWindow time.Duration `name:"flash-pay-window" env:"LIVECART_FLASH_PAY_WINDOW" help:"How long an order of a flash sale waits for its payment; 0 for 5 min."`
+	OrderPayWindow time.Duration `name:"order-pay-window" env:"LIVECART_ORDER_PAY_WINDOW" help:"How long an ordinary order waits for its payment; 0 for 30 min."`
 	DrainTimeout   time.Duration `name:"drain-timeout" env:"LIVECART_DRAIN_TIMEOUT" help:"How long a gateway spreads its viewers' moves to others when it stops."`
 
 	LogLevel  slog.Level `name:"log-level" env:"LIVECART_LOG_LEVEL" default:"INFO" help:"DEBUG, INFO, WARN or ERROR."`
