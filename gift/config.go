@@ -1,7 +1,6 @@
 package gift
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"time"
@@ -11,12 +10,6 @@ import (
 
 	"livecart/session/bus"
 )
-
-// Provider takes payments. Create asks for one and returns where the payer goes; asked again with
-// the same paymentID it must not make a second payment. amount is in minor units of currency.
-type Provider interface {
-	Create(ctx context.Context, paymentID string, amount int64, currency, description string, expires time.Time) (url string, err error)
-}
 
 // Config is what both sides need. Pool and Bus are required.
 type Config struct {

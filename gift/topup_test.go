@@ -28,6 +28,14 @@ func (p *till) Create(_ context.Context, paymentID string, amount int64, currenc
 	return "https://pay.example/" + paymentID, nil
 }
 
+func (p *till) Query(context.Context, string) (Payment, error) {
+	return Payment{}, errors.New("not asked for in this test")
+}
+
+func (p *till) Refund(context.Context, string, string, int64, string) (bool, error) {
+	return false, errors.New("not asked for in this test")
+}
+
 func (w *world) till() (*till, *Gifts) {
 	p := &till{asked: map[string]int64{}}
 	return p, w.newGifts(func(c *Config) { c.Provider = p })

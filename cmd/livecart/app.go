@@ -192,7 +192,7 @@ func (a *app) wireGateway() error {
 	if p.cart, err = cart.New(carts); err != nil {
 		return err
 	}
-	if p.gifts, err = gift.New(a.giftConfig(p.provider())); err != nil {
+	if p.gifts, err = gift.New(a.giftConfig(topUpProvider{p.provider()})); err != nil {
 		return err
 	}
 	if p.chat, err = chat.New(chat.Config{Pool: a.pool, Redis: a.redis, Bus: a.bus, Log: cfg.log, Registerer: a.metrics}); err != nil {

@@ -102,7 +102,7 @@ func (f *front) wire(baseURL string) {
 	f.must(err)
 	p.cart, err = cart.New(cart.Config{Pool: pool, Redis: rdb, Bus: b, Provider: p.sandbox})
 	f.must(err)
-	p.gifts, err = gift.New(gift.Config{Pool: pool, Bus: b, Provider: p.sandbox})
+	p.gifts, err = gift.New(gift.Config{Pool: pool, Bus: b, Provider: topUpProvider{p.sandbox}})
 	f.must(err)
 	p.chat, err = chat.New(chat.Config{Pool: pool, Redis: rdb, Bus: b})
 	f.must(err)

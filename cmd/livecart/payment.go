@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"livecart/cart"
+	"livecart/gift"
 	"livecart/proto"
 )
 
@@ -24,4 +25,18 @@ var errNoProvider = proto.Refuse(proto.ReasonTryAgain, "no payment provider is s
 // Create refuses.
 func (noProvider) Create(context.Context, string, int64, string, string, time.Time) (string, error) {
 	return "", errNoProvider
+}
+
+// topUpProvider is who takes payments, as gift asks for them. It cannot be asked how a payment stands,
+// nor to give money back: refunds stay due and open top-ups wait for their notice.
+type topUpProvider struct{ cart.Provider }
+
+// Query refuses.
+func (topUpProvider) Query(context.Context, string) (gift.Payment, error) {
+	return gift.Payment{}, errNoProvider
+}
+
+// Refund refuses.
+func (topUpProvider) Refund(context.Context, string, string, int64, string) (bool, error) {
+	return false, errNoProvider
 }

@@ -93,7 +93,7 @@ func (s *seeder) wire() (err error) {
 	if s.cart, err = cart.New(carts); err != nil {
 		return err
 	}
-	if s.gifts, err = gift.New(s.app.giftConfig(noProvider{})); err != nil {
+	if s.gifts, err = gift.New(s.app.giftConfig(topUpProvider{noProvider{}})); err != nil {
 		return err
 	}
 	s.rooms, err = s.app.newRooms(s.cart.EndSalesOfRoom)
