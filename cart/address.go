@@ -57,7 +57,7 @@ func MaskAddress(a *proto.Address) *proto.Address {
 	return masked
 }
 
-// SetAddress gives an own order that has not shipped the address it goes to, and returns the order.
+// SetAddress gives an own order of which nothing has shipped the address it goes to, and returns the order.
 // The same address again changes nothing. Refusals: ErrOrderNotFound, ErrOrderState,
 // invalid_argument.
 func (c *Cart) SetAddress(ctx context.Context, userID string, cmd *proto.OrderAddress) (*proto.Order, error) {
@@ -81,7 +81,7 @@ func (c *Cart) SetAddress(ctx context.Context, userID string, cmd *proto.OrderAd
 		if proto.Equal(order.ShipTo, cmd.ShipTo) {
 			return nil
 		}
-		if o.State != awaitingPayment && o.State != paid {
+		if o.State != awaitingPayment && o.State != paid || len(order.Shipments) > 0 {
 			return ErrOrderState
 		}
 		shipTo, err := proto.Encode(proto.JSON, cmd.ShipTo)

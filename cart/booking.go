@@ -156,7 +156,7 @@ func (b *booking) newOrders(read *books, decided []decision) map[int]*proto.Orde
 				ListingId: sale.listingID, SkuId: sale.skuID, Title: sale.title, ImageUrl: sale.imageURL,
 				Quantity: a.Quantity, UnitPrice: sale.price,
 			}},
-			CreatedMs: read.now.UnixMilli(), ExpiresAtMs: read.now.Add(b.window).UnixMilli(), Version: 1, RequestId: a.Key,
+			CreatedMs: read.now.UnixMilli(), ExpiresAtMs: read.now.Add(b.window).UnixMilli(), Version: 1, RequestId: a.Key, PriceVersion: 1,
 		}
 	}
 	return orders

@@ -35,6 +35,8 @@ type Config struct {
 	FlashPayWindow time.Duration
 	// OrderPayWindow is how long an ordinary order waits for its payment; 0 for 30 min.
 	OrderPayWindow time.Duration
+	// CompleteAfter is how long after an order was shipped it is completed by itself; 0 for 10 days.
+	CompleteAfter time.Duration
 	// SweepEvery is the pause between two looks for orders and pop-ups whose time is over; 0 for 1 s.
 	SweepEvery time.Duration
 
@@ -50,7 +52,7 @@ func (cfg Config) ready() (Config, error) {
 	if cfg.Pool == nil || cfg.Redis == nil || cfg.Bus == nil {
 		return cfg, errors.New("cart: Pool, Redis and Bus are needed")
 	}
-	if cfg.FlashPayWindow < 0 || cfg.OrderPayWindow < 0 || cfg.SweepEvery < 0 {
+	if cfg.FlashPayWindow < 0 || cfg.OrderPayWindow < 0 || cfg.CompleteAfter < 0 || cfg.SweepEvery < 0 {
 		return cfg, errors.New("cart: a duration is negative")
 	}
 	if cfg.Log == nil {
@@ -64,6 +66,9 @@ func (cfg Config) ready() (Config, error) {
 	}
 	if cfg.OrderPayWindow == 0 {
 		cfg.OrderPayWindow = 30 * time.Minute
+	}
+	if cfg.CompleteAfter == 0 {
+		cfg.CompleteAfter = 10 * 24 * time.Hour
 	}
 	if cfg.SweepEvery == 0 {
 		cfg.SweepEvery = time.Second

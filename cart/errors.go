@@ -44,12 +44,22 @@ var (
 
 // Orders and payments.
 var (
-	ErrOrderNotFound = proto.Refuse(proto.ReasonNotFound, "there is no such order")
-	ErrOrderState    = proto.Refuse(proto.ReasonOrderState, "the order's state does not allow this")
-	ErrCursor        = proto.Refuse(proto.ReasonInvalidArgument, "the cursor is not one of ours")
-	ErrNoticeForged  = proto.Refuse(proto.ReasonForbidden, "the notice's signature is wrong")
-	ErrNoticeStale   = proto.Refuse(proto.ReasonForbidden, "the notice's time is too far from ours")
-	ErrNoticeInvalid = proto.Refuse(proto.ReasonInvalidArgument, "the notice cannot be read")
+	ErrOrderNotFound     = proto.Refuse(proto.ReasonNotFound, "there is no such order")
+	ErrOrderState        = proto.Refuse(proto.ReasonOrderState, "the order's state does not allow this")
+	ErrAddressRequired   = proto.Refuse(proto.ReasonAddressRequired, "the order has no address to go to")
+	ErrRefundExceedsPaid = proto.Refuse(proto.ReasonRefundExceedsPaid, "more than is left of what was paid")
+	ErrCursor            = proto.Refuse(proto.ReasonInvalidArgument, "the cursor is not one of ours")
+	ErrNoticeForged      = proto.Refuse(proto.ReasonForbidden, "the notice's signature is wrong")
+	ErrNoticeStale       = proto.Refuse(proto.ReasonForbidden, "the notice's time is too far from ours")
+	ErrNoticeInvalid     = proto.Refuse(proto.ReasonInvalidArgument, "the notice cannot be read")
+)
+
+// Repricing.
+var (
+	ErrRepriceNotUnpaid     = proto.Refuse(proto.ReasonRepriceNotUnpaid, "only an order that awaits its payment can be repriced")
+	ErrRepriceAboveOriginal = proto.Refuse(proto.ReasonRepriceAboveOriginal, "the amount must be below the present one")
+	ErrRepriceLimit         = proto.Refuse(proto.ReasonRepriceLimit, "an order is repriced at most %d times", MaxReprices)
+	ErrRepriceZero          = proto.Refuse(proto.ReasonRepriceZero, "an amount is above 0")
 )
 
 // invalid is ErrInvalid in words of its own.

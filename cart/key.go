@@ -21,6 +21,11 @@ const (
 	kindOrderCreate = "order_create"
 	kindOrderPay    = "order_pay"
 	kindOrderCancel = "order_cancel"
+
+	kindOrderReceive = "order_receive"
+	kindOrderReprice = "order_reprice"
+	kindOrderShip    = "order_ship"
+	kindOrderRefund  = "order_refund"
 )
 
 // keyAge is how long a request_key is kept, and an attempt that was refused. An attempt that was

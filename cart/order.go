@@ -84,11 +84,13 @@ func moveOrder(ctx context.Context, tx pgx.Tx, id string, from, to state, cause 
 
 // lockedOrder is what decisions about one order need, read under its lock.
 type lockedOrder struct {
-	ID, BuyerID, SaleID string
-	State               state
-	Currency            string
-	Amount              int64
-	PriceVersion        int64
+	ID, ShopID, BuyerID, SaleID string
+	State                       state
+	Currency                    string
+	Amount                      int64
+	PriceVersion, Version       int64
+	// HasAddress says that it is known where the order goes.
+	HasAddress bool
 	// Overdue says that the payment window was over at the moment of the read.
 	Overdue bool
 }
@@ -101,9 +103,9 @@ func lockOrder(ctx context.Context, tx pgx.Tx, id string) (lockedOrder, error) {
 		return o, fmt.Errorf("lock order %s: %w", id, err)
 	}
 	err := tx.QueryRow(ctx, `
-		SELECT buyer_id, coalesce(sale_id, ''), state, currency, amount, price_version, expires_at <= clock_timestamp()
+		SELECT shop_id, buyer_id, coalesce(sale_id, ''), state, currency, amount, price_version, version, ship_to IS NOT NULL, expires_at <= clock_timestamp()
 		FROM orders WHERE id = $1`, id).
-		Scan(&o.BuyerID, &o.SaleID, &o.State, &o.Currency, &o.Amount, &o.PriceVersion, &o.Overdue)
+		Scan(&o.ShopID, &o.BuyerID, &o.SaleID, &o.State, &o.Currency, &o.Amount, &o.PriceVersion, &o.Version, &o.HasAddress, &o.Overdue)
 	if err != nil {
 		return o, fmt.Errorf("read order %s: %w", id, err)
 	}

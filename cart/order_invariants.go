@@ -47,10 +47,10 @@ var orderInvariants = []store.Invariant{{
 		   OR o.state IN ('awaiting_payment', 'paid', 'shipped', 'completed') AND l.restocked > l.refunded`,
 }, {
 	Name: "order_amount",
-	Doc:  "An order's amount is the sum of its lines, and it has lines.",
-	SQL: `SELECT o.id AS order_id, o.amount, sum(l.quantity * l.unit_price) AS lines
+	Doc:  "An order's amount is the sum of its lines less its discount, and it has lines.",
+	SQL: `SELECT o.id AS order_id, o.amount, o.discount, sum(l.quantity * l.unit_price) AS lines
 		FROM orders o LEFT JOIN order_line l ON l.order_id = o.id
-		GROUP BY o.id HAVING o.amount IS DISTINCT FROM sum(l.quantity * l.unit_price)`,
+		GROUP BY o.id HAVING o.amount + o.discount IS DISTINCT FROM sum(l.quantity * l.unit_price)`,
 }, {
 	Name: "order_paid_once",
 	Doc:  "A paid, shipped or completed order has exactly one accepted payment, of its amount; an unpaid one has none.",

@@ -32,6 +32,7 @@ func (s *sweeper) run(ctx context.Context) error {
 	defer tick.Stop()
 	keysAt := time.Now()
 	expiry := store.Trouble{Log: s.cfg.Log, What: "expire orders"}
+	completion := store.Trouble{Log: s.cfg.Log, What: "complete orders"}
 	popUps := store.Trouble{Log: s.cfg.Log, What: "clear pop-ups"}
 	keys := store.Trouble{Log: s.cfg.Log, What: "prune request keys"}
 	attempts := store.Trouble{Log: s.cfg.Log, What: "prune refused attempts"}
@@ -42,6 +43,7 @@ func (s *sweeper) run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		expiry.Note(ctx, s.expireOrders(ctx))
+		completion.Note(ctx, s.completeOrders(ctx))
 		popUps.Note(ctx, clearPopUps(ctx, s.cfg))
 		if time.Since(keysAt) > time.Hour {
 			keysAt = time.Now()
@@ -51,37 +53,47 @@ func (s *sweeper) run(ctx context.Context) error {
 	}
 }
 
-// expireOrders ends all orders whose payment window is over, in batches. now() only finds them;
-// what decides is the clock after the locks. A batch that fails does not hold up the next one.
+// sweepStep moves those of the orders on whose time is over, in a transaction that may run again, and
+// returns them with the sales whose stock came back.
+type sweepStep func(ctx context.Context, tx pgx.Tx, ids []string) ([]*proto.Order, []string, error)
+
+// expireOrders ends all orders whose payment window is over.
 func (s *sweeper) expireOrders(ctx context.Context) error {
+	return s.sweep(ctx, `
+		SELECT id, expires_at FROM orders
+		WHERE state = 'awaiting_payment' AND expires_at <= now() AND (expires_at, id) > ($1, $2)
+		ORDER BY expires_at, id LIMIT $3`, "expire", expireOrders)
+}
+
+// sweep finds orders by find, in batches from the oldest, and moves them on. now() only finds them;
+// what decides is the clock after the locks. find's first arguments are the time and id of the last
+// order of the batch before, and the batch's size. A batch that fails does not hold up the next one.
+func (s *sweeper) sweep(ctx context.Context, find, what string, step sweepStep, args ...any) error {
 	var failed error
 	var last time.Time
 	lastID := ""
 	for {
-		rows, err := s.cfg.Pool.Query(ctx, `
-			SELECT id, expires_at FROM orders
-			WHERE state = 'awaiting_payment' AND expires_at <= now() AND (expires_at, id) > ($1, $2)
-			ORDER BY expires_at, id LIMIT $3`, last, lastID, sweepBatch)
+		rows, err := s.cfg.Pool.Query(ctx, find, append([]any{last, lastID, sweepBatch}, args...)...)
 		if err != nil {
-			return fmt.Errorf("find overdue orders: %w", err)
+			return fmt.Errorf("find orders to %s: %w", what, err)
 		}
 		var ids []string
 		if _, err := pgx.ForEachRow(rows, []any{&lastID, &last}, func() error {
 			ids = append(ids, lastID)
 			return nil
 		}); err != nil {
-			return fmt.Errorf("find overdue orders: %w", err)
+			return fmt.Errorf("find orders to %s: %w", what, err)
 		}
-		failed = errors.Join(failed, s.expire(ctx, ids))
+		failed = errors.Join(failed, s.move(ctx, ids, what, step))
 		if len(ids) < sweepBatch || ctx.Err() != nil {
 			return failed
 		}
 	}
 }
 
-// expire ends the orders in one transaction. Where the data of one of them forbids that, the batch
+// move moves the orders on in one transaction. Where the data of one of them forbids that, the batch
 // is halved until that one is found, reported and left, so that it holds up no other.
-func (s *sweeper) expire(ctx context.Context, ids []string) error {
+func (s *sweeper) move(ctx context.Context, ids []string, what string, step sweepStep) error {
 	if len(ids) == 0 {
 		return nil
 	}
@@ -90,7 +102,7 @@ func (s *sweeper) expire(ctx context.Context, ids []string) error {
 	turn, cancel := context.WithTimeout(ctx, s.cfg.turnTimeout)
 	defer cancel()
 	err := store.InTx(turn, s.cfg.Pool, func(tx pgx.Tx) (err error) {
-		orders, sales, err = expireOrders(turn, tx, ids)
+		orders, sales, err = step(turn, tx, ids)
 		return err
 	})
 	switch {
@@ -99,13 +111,13 @@ func (s *sweeper) expire(ctx context.Context, ids []string) error {
 		resyncAll(turn, s.cfg, s.resync, sales)
 		return nil
 	case !store.DataError(err):
-		return fmt.Errorf("expire orders: %w", err)
+		return fmt.Errorf("%s orders: %w", what, err)
 	case len(ids) == 1:
-		s.cfg.Log.Error("an order cannot expire", "order", ids[0], "err", err)
+		s.cfg.Log.Error("an order cannot "+what, "order", ids[0], "err", err)
 		return nil
 	}
 	half := len(ids) / 2
-	return errors.Join(s.expire(ctx, ids[:half]), s.expire(ctx, ids[half:]))
+	return errors.Join(s.move(ctx, ids[:half], what, step), s.move(ctx, ids[half:], what, step))
 }
 
 // expireOrders moves those of the orders that are overdue under their locks and returns them with

@@ -47,14 +47,15 @@ func scanOrder(row pgx.CollectableRow) (*proto.Order, error) {
 	o := &proto.Order{Buyer: &proto.User{Role: proto.Role_ROLE_VIEWER}}
 	var (
 		word                           string
-		shipTo                         []byte
+		shipTo, after                  []byte
 		created, expires               time.Time
 		listings, skus, titles, images []string
-		quantities                     []int32
+		quantities, shipped, refunded  []int32
 		prices                         []int64
 	)
 	if err := row.Scan(&o.Id, &o.ShopId, &o.RoomId, &o.SaleId, &o.Buyer.Id, &o.Buyer.Name, &o.RequestId, &word, &o.Currency,
-		&o.Amount, &shipTo, &created, &expires, &o.Version, &listings, &skus, &titles, &images, &quantities, &prices); err != nil {
+		&o.Amount, &o.Discount, &o.PriceVersion, &shipTo, &created, &expires, &o.Version,
+		&listings, &skus, &titles, &images, &quantities, &prices, &shipped, &refunded, &after); err != nil {
 		return nil, err
 	}
 	o.State = state(word).wire()
@@ -68,7 +69,18 @@ func scanOrder(row pgx.CollectableRow) (*proto.Order, error) {
 	for i := range listings {
 		o.Lines = append(o.Lines, &proto.OrderLine{
 			ListingId: listings[i], SkuId: skus[i], Title: titles[i], ImageUrl: images[i], Quantity: quantities[i], UnitPrice: prices[i],
+			Shipped: shipped[i], Refunded: refunded[i],
 		})
+	}
+	if after != nil {
+		var rest proto.Order
+		if err := proto.Decode(proto.JSON, after, &rest); err != nil {
+			return nil, fmt.Errorf("shipments and refunds of order %s: %w", o.Id, err)
+		}
+		o.Shipments, o.Refunds = rest.Shipments, rest.Refunds
+		for _, r := range o.Refunds {
+			o.Refunded += r.Amount
+		}
 	}
 	return o, nil
 }

@@ -57,7 +57,8 @@ CREATE TABLE refund (
     kind         text NOT NULL CHECK (kind IN ('order', 'payment')),
     provider     text NOT NULL,
     event_id     text,
-    amount       bigint NOT NULL CHECK (amount > 0),
+    -- 0 where a discounted order's pieces are worth less than a minor unit: nothing to ask the provider for.
+    amount       bigint NOT NULL CHECK (amount >= 0),
     currency     text NOT NULL,
     -- Whether a refund of kind 'order' took its pieces back to the stock.
     restock      boolean NOT NULL DEFAULT false,
@@ -72,11 +73,14 @@ CREATE TABLE refund (
     created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     done_at      timestamptz,
     CHECK ((kind = 'payment') = (event_id IS NOT NULL)),
-    CHECK ((state = 'done') = (done_at IS NOT NULL))
+    CHECK ((state = 'done') = (done_at IS NOT NULL)),
+    CHECK (amount > 0 OR state = 'done')
 );
 CREATE INDEX refund_order ON refund (order_id);
 CREATE INDEX refund_payment ON refund (payment_id);
 CREATE INDEX refund_due ON refund (next_at) WHERE state = 'due';
+-- Returns of stock that moved no order, for Resync.
+CREATE INDEX refund_restocked ON refund (created_at) WHERE restock;
 CREATE UNIQUE INDEX refund_of_notice ON refund (provider, event_id) WHERE event_id IS NOT NULL;
 
 -- The pieces that a refund of kind 'order' is for, and their part of its amount.
