@@ -18,8 +18,9 @@ type crowd struct {
 	times  *latencies
 }
 
-// gather makes n people and joins them, taking turns over gateways and formats.
-func gather(ctx context.Context, t Target, n int) (*crowd, error) {
+// gather makes n people and joins them, taking turns over gateways and formats. What they ask for is
+// recorded where recorder is not nil.
+func gather(ctx context.Context, t Target, n int, recorder *Recorder) (*crowd, error) {
 	tokens, err := t.viewerTokens(rand.Text()[:8], n)
 	if err != nil {
 		return nil, err
@@ -29,7 +30,7 @@ func gather(ctx context.Context, t Target, n int) (*crowd, error) {
 		// Turns over formats go at half the pace of turns over gateways, so that every pair occurs.
 		format := proto.Format(i / len(t.Gateways) % proto.Formats)
 		p := newPerson(t, token.user, token.text, format, c.times)
-		p.turn = i
+		p.turn, p.recorder = i, recorder
 		c.people = append(c.people, p)
 	}
 	if err := each(ctx, joining, c.people, func(ctx context.Context, p *person) error { return p.join(ctx) }); err != nil {

@@ -6,6 +6,9 @@
 // server's own answers and, where the database may be read, with Postgres. A run returns a
 // [Result]; it passed only when every check held.
 //
+// A [Recorder] keeps what clients asked and were told, a [Record] a line; [ReadRecords] reads such a
+// history file and [CheckRecords] compares it with Postgres, whoever wrote it.
+//
 // The package speaks the public protocol alone and knows nothing of the server's inside but the
 // names of the tables that its checks read.
 package loadtest

@@ -31,6 +31,8 @@ type person struct {
 	format  proto.Format
 	history *History
 	times   *latencies
+	// Takes every sending of a command that moves money or stock; nil for nobody.
+	recorder *Recorder
 	// How long an outcome may take and about how long to wait before asking again.
 	patience, askPause time.Duration
 
@@ -107,6 +109,16 @@ func (p *person) stayed() bool {
 	return p.reconnects == 0 && len(p.history.lostBy()) == 0
 }
 
+// note records one sending, with the reply or nil for none.
+func (p *person) note(cmd *proto.Command, sent time.Time, reply *proto.Reply) {
+	if p.recorder == nil {
+		return
+	}
+	if record, ok := NewRecord(p.id, p.target.Room, cmd, sent, reply, time.Now()); ok {
+		p.recorder.Add(record)
+	}
+}
+
 // ask sends cmd until it has an outcome, always under the same request_id, and returns that
 // outcome. It comes back on another gateway when the connection is lost. Without an outcome within
 // the person's patience it says what stood in the way last.
@@ -120,7 +132,9 @@ func (p *person) ask(ctx context.Context, cmd *proto.Command) (*proto.Reply, err
 			return nil, ctx.Err()
 		}
 		v := p.current()
+		sent := time.Now()
 		reply, err := v.Do(ctx, cmd)
+		p.note(cmd, sent, reply)
 		wait := p.askPause
 		switch {
 		case ctx.Err() != nil:

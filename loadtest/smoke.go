@@ -33,6 +33,9 @@ type Smoke struct {
 	Pieces, AttemptsPerPiece int
 	// Audit, if set, runs the server's own invariants and returns what is violated.
 	Audit func(ctx context.Context) (violated []string, err error)
+	// Recorder, if set, takes every command that moves money or stock, and its answer. The caller closes
+	// it after the run.
+	Recorder *Recorder
 	// Progress, if set, is told several times a second how far the run is.
 	Progress func(Progress)
 
@@ -183,7 +186,7 @@ func (r *smokeRun) join(ctx context.Context) error {
 	if n := r.host.history.told(); n > 0 {
 		return fmt.Errorf("%w: %d comments of others came within %v, and the accounting needs a room of its own", ErrInvalid, n, r.pace.quiet)
 	}
-	crowd, err := gather(ctx, r.Target, r.Viewers)
+	crowd, err := gather(ctx, r.Target, r.Viewers, r.Recorder)
 	if err != nil {
 		return err
 	}

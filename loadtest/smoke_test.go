@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ func TestSmokePassesInAnHonestRoom(t *testing.T) {
 	t.Parallel()
 	r, target := openRoom(t, nil)
 	s := small(target)
+	var history bytes.Buffer
+	s.Recorder = NewRecorder(&history)
 	var phases []string // of one goroutine
 	s.Progress = func(p Progress) {
 		if len(phases) == 0 || phases[len(phases)-1] != p.Phase {
@@ -56,7 +59,35 @@ func TestSmokePassesInAnHonestRoom(t *testing.T) {
 	if !slices.Contains(phases, "talking") || !slices.Contains(phases, "selling") {
 		t.Errorf("phases %q", phases)
 	}
+	checkRecorded(t, s.Recorder, &history)
 	r.nobodyIsLeft(t)
+}
+
+// checkRecorded holds that every sending of the smoke's money and stock is in the history: 2 gifters'
+// gifts, of each the second, fourth and sixth sent once more after a cut and the third and sixth asked
+// again, and 32 attempts of which every fifth was asked twice.
+func checkRecorded(t *testing.T, r *Recorder, history *bytes.Buffer) {
+	t.Helper()
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	records, err := ReadRecords(history)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered, unanswered := map[string]int{}, map[string]int{}
+	keys := map[recordKey]bool{}
+	for _, record := range records {
+		keys[record.id()] = true
+		if record.Outcome == "" {
+			unanswered[record.Kind]++
+		} else {
+			answered[record.Kind]++
+		}
+	}
+	if answered[KindGiftSend] != 2*(giftsEach+2) || unanswered[KindGiftSend] < 2*3 || answered[KindFlashBuy] != 32+7 || len(keys) != 2*giftsEach+32 {
+		t.Errorf("answered %v, unanswered %v, %d keys", answered, unanswered, len(keys))
+	}
 }
 
 // nobodyIsLeft holds that all connections end.

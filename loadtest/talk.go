@@ -87,6 +87,7 @@ func (r *smokeRun) gifts(ctx context.Context, p *person, giftID string, price in
 		cmd := &proto.Command{RequestId: NewRequestID(), Command: &proto.Command_GiftSend{GiftSend: &proto.GiftSend{GiftId: giftID, Count: 1, ComboId: combo}}}
 		if i%2 == 1 {
 			v := p.current()
+			p.note(cmd, time.Now(), nil)
 			if err := v.Send(cmd); err != nil && !errors.Is(err, ErrCut) {
 				return err
 			}

@@ -68,3 +68,11 @@ func TestRoles(t *testing.T) {
 		t.Error("a wire name was taken for a token's word")
 	}
 }
+
+func TestKnownReasons(t *testing.T) {
+	for reason, known := range map[proto.Reason]bool{proto.ReasonSoldOut: true, proto.ReasonInternal: true, "": false, "ok": false, "Sold_Out": false} {
+		if reason.Known() != known {
+			t.Errorf("%q is known: %v", reason, !known)
+		}
+	}
+}

@@ -141,3 +141,9 @@ func (r Reason) Code() int {
 	}
 	return http.StatusInternalServerError
 }
+
+// Known reports whether the word is in the table.
+func (r Reason) Known() bool {
+	_, ok := codes[r]
+	return ok
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"testing"
@@ -20,8 +21,17 @@ func smoke(t *testing.T, info *readyInfo, gateways ...string) *loadtest.Result {
 			target.Gateways = append(target.Gateways, g.URL)
 		}
 	}
-	s := loadtest.Smoke{Target: target, Viewers: smokeViewers, TalkSeconds: 3, Pieces: 20, AttemptsPerPiece: 6, Audit: func(ctx context.Context) (violated []string, err error) {
-		report, err := audit(ctx, info.DatabaseURL)
+	var told bytes.Buffer
+	recorder := loadtest.NewRecorder(&told)
+	s := loadtest.Smoke{Recorder: recorder, Target: target, Viewers: smokeViewers, TalkSeconds: 3, Pieces: 20, AttemptsPerPiece: 6, Audit: func(ctx context.Context) (violated []string, err error) {
+		if err := recorder.Close(); err != nil {
+			return nil, err
+		}
+		records, err := loadtest.ReadRecords(&told)
+		if err != nil {
+			return nil, err
+		}
+		report, err := audit(ctx, info.DatabaseURL, history{records: records})
 		if err != nil {
 			return nil, err
 		}

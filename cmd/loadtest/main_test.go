@@ -81,6 +81,7 @@ func TestBadInputIsToldInOneLine(t *testing.T) {
 		{"more pieces than buyers", with(ready, "--pieces", "201"), "200 viewers can buy 1 to 200, not 201"},
 		{"more viewers than files", with(ready, "--viewers", "2147483647"), "2147483647 viewers need 2147483697 open files"},
 		{"result into no folder", with(ready, "--json", missing), "--json: open " + missing + ": no such file"},
+		{"history into no folder", with(ready, "--history", missing), "--history: open " + missing + ": no such file"},
 		{"result into a folder", with(ready, "--json", t.TempDir()), "is a directory"},
 	}
 	for _, tt := range tests {

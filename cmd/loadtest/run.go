@@ -33,6 +33,7 @@ type runCommand struct {
 	Pieces   int    `help:"Pieces of the flash sale, at most one a viewer." default:"50"`
 	Attempts int    `help:"Attempts for each piece." default:"10"`
 	JSON     string `name:"json" help:"Write the result to this file." placeholder:"FILE"`
+	History  string `name:"history" help:"Write what each client asked and was told to this file, for livecart audit --history." placeholder:"FILE"`
 }
 
 // Run plays the scenario, prints the summary and fails when a check did.
@@ -47,14 +48,19 @@ func (c *runCommand) Run(ctx context.Context, out output) error {
 	if err := checkDescriptors(c.Viewers); err != nil {
 		return err
 	}
+	history, err := openHistory(c.History)
+	if err != nil {
+		return err
+	}
 	var file *resultFile
 	if c.JSON != "" {
 		if file, err = openResult(c.JSON); err != nil {
-			return err
+			return errors.Join(err, history.close())
 		}
 	}
-	result, err := c.play(ctx, target, out.stderr)
-	if err != nil {
+	result, err := c.play(ctx, target, history.recorder, out.stderr)
+	// What was asked of the server stays worth checking where the run says nothing.
+	if err = errors.Join(err, history.close()); err != nil {
 		if file != nil {
 			file.drop()
 		}
@@ -75,10 +81,10 @@ func report(result *loadtest.Result, file *resultFile, stdout io.Writer) error {
 	return err
 }
 
-func (c *runCommand) play(ctx context.Context, target loadtest.Target, progress io.Writer) (*loadtest.Result, error) {
+func (c *runCommand) play(ctx context.Context, target loadtest.Target, recorder *loadtest.Recorder, progress io.Writer) (*loadtest.Result, error) {
 	line := newProgressLine(progress)
 	defer line.end()
-	smoke := loadtest.Smoke{Target: target, Viewers: c.Viewers, Pieces: c.Pieces, AttemptsPerPiece: c.Attempts, Progress: line.show}
+	smoke := loadtest.Smoke{Target: target, Viewers: c.Viewers, Pieces: c.Pieces, AttemptsPerPiece: c.Attempts, Recorder: recorder, Progress: line.show}
 	if target.DatabaseURL != "" {
 		smoke.Audit = func(ctx context.Context) ([]string, error) { return audit(ctx, target.DatabaseURL) }
 	}
