@@ -16,6 +16,10 @@ import (
 	"livecart/session/store"
 )
 
+// MinReapAfter is the shortest ReapAfter: a first envelope may be under way for as long, and voiding
+// what it asks would refuse buyers whose gateway is well.
+const MinReapAfter = askTimeout
+
 // Config is what both sides of the package stand on. A zero value of a setting is its default.
 type Config struct {
 	Pool  *pgxpool.Pool
@@ -39,6 +43,10 @@ type Config struct {
 	CompleteAfter time.Duration
 	// SweepEvery is the pause between two looks for orders and pop-ups whose time is over; 0 for 1 s.
 	SweepEvery time.Duration
+	// ReapAfter is how long a reservation that nobody resolves is kept, in time in which the ledger
+	// answered, before its attempt is voided and its pieces go back: at least [MinReapAfter], 0 for
+	// 30 s. A gateway asks for as long as it lives, so this only ends what a dead one left.
+	ReapAfter time.Duration
 
 	// Set by New and NewLedger.
 	metrics *metrics
@@ -54,6 +62,9 @@ func (cfg Config) ready() (Config, error) {
 	}
 	if cfg.FlashPayWindow < 0 || cfg.OrderPayWindow < 0 || cfg.CompleteAfter < 0 || cfg.SweepEvery < 0 {
 		return cfg, errors.New("cart: a duration is negative")
+	}
+	if cfg.ReapAfter != 0 && cfg.ReapAfter < MinReapAfter {
+		return cfg, fmt.Errorf("cart: ReapAfter is %v, the least is %v", cfg.ReapAfter, MinReapAfter)
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -72,6 +83,9 @@ func (cfg Config) ready() (Config, error) {
 	}
 	if cfg.SweepEvery == 0 {
 		cfg.SweepEvery = time.Second
+	}
+	if cfg.ReapAfter == 0 {
+		cfg.ReapAfter = 30 * time.Second
 	}
 	if cfg.turnTimeout == 0 {
 		cfg.turnTimeout = 15 * time.Second

@@ -16,6 +16,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"no bus":            func(cfg *Config) { cfg.Bus = nil },
 		"no provider":       func(cfg *Config) { cfg.Provider = nil },
 		"a negative window": func(cfg *Config) { cfg.OrderPayWindow = -time.Second },
+		"reaping too soon":  func(cfg *Config) { cfg.ReapAfter = MinReapAfter - 1 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := m.cfg
@@ -28,6 +29,11 @@ func TestConfigIsChecked(t *testing.T) {
 	m.expect("flash window", m.cfg.FlashPayWindow, 5*time.Minute)
 	m.expect("order window", m.cfg.OrderPayWindow, 30*time.Minute)
 	m.expect("sweeps", m.cfg.SweepEvery, time.Second)
+	m.expect("reaping", m.cfg.ReapAfter, 30*time.Second)
+	cfg := m.cfg
+	cfg.ReapAfter = MinReapAfter
+	_, err := New(cfg)
+	m.must(err)
 }
 
 // TestBothSidesShareTheirMetrics has both sides in one process count into one registry, and the

@@ -49,19 +49,25 @@ func (k *keeper) run(ctx context.Context) error {
 
 // turn looks once.
 func (k *keeper) turn(ctx context.Context) error {
-	run, err := redisRun(ctx, k.cfg.Redis)
+	due, err := k.look(ctx)
 	if err != nil {
-		return err
-	}
-	due, err := k.due(ctx, run)
-	if err != nil {
+		k.reaper.silent()
 		return err
 	}
 	failed := k.reaper.probe(ctx)
-	for _, saleID := range due {
+	for _, saleID := range slices.Compact(slices.Sorted(slices.Values(append(due, k.reaper.ripe()...)))) {
 		failed = errors.Join(failed, k.keep(ctx, saleID))
 	}
 	return failed
+}
+
+// look returns the sales to count.
+func (k *keeper) look(ctx context.Context) ([]string, error) {
+	run, err := redisRun(ctx, k.cfg.Redis)
+	if err != nil {
+		return nil, err
+	}
+	return k.due(ctx, run)
 }
 
 // keep counts one sale and voids what is overdue.
@@ -80,7 +86,11 @@ func (k *keeper) keep(ctx context.Context, saleID string) error {
 	if err := k.reaper.void(ctx, saleID, late); err != nil {
 		return err
 	}
-	return k.resyncer.resync(ctx, saleID)
+	if undecided, err = k.resyncer.count(ctx, saleID); err != nil {
+		return err
+	}
+	k.reaper.overdue(saleID, undecided)
+	return nil
 }
 
 // due returns the sales whose counters are old, are in another Redis than the running one, or do not

@@ -12,13 +12,11 @@ import (
 )
 
 const (
-	// reapAfter is how long a reservation may stay undecided, in time in which the ledger answered.
-	reapAfter = 30 * time.Second
 	// reapGap is the longest stretch between two answers that counts as answering throughout.
 	reapGap = 10 * time.Second
-	// forgetAfter is how long a sale is remembered that is not looked at: it was closed, or another
-	// process looks at it.
-	forgetAfter = time.Minute
+	// forgetAfter is how long a sale is remembered beyond Config.ReapAfter that is not looked at: it was
+	// closed.
+	forgetAfter = 30 * time.Second
 )
 
 // reaper ends reservations that nobody resolves: a gateway died with them. It first writes void
@@ -57,18 +55,21 @@ func newReaper(cfg Config) *reaper {
 // pass that were seen. Without any there is nothing to ask.
 func (r *reaper) probe(ctx context.Context) error {
 	if len(r.seen) == 0 {
-		r.answeredAt = time.Time{}
+		r.silent()
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	if err := r.cfg.Bus.Request(ctx, busFlash, new(proto.FlashBatch), new(proto.FlashDecisions)); err != nil {
-		r.answeredAt = time.Time{}
+		r.silent()
 		return fmt.Errorf("probe the ledger: %w", err)
 	}
 	r.pass(time.Now())
 	return nil
 }
+
+// silent says that the ledger does not answer, or cannot: time does not pass until it does.
+func (r *reaper) silent() { r.answeredAt = time.Time{} }
 
 func (r *reaper) pass(now time.Time) {
 	if gap := now.Sub(r.answeredAt); !r.answeredAt.IsZero() && gap <= reapGap {
@@ -76,10 +77,26 @@ func (r *reaper) pass(now time.Time) {
 	}
 	r.answeredAt = now
 	for saleID, w := range r.seen {
-		if r.answered-w.lookedAt >= forgetAfter {
+		if r.answered-w.lookedAt >= r.cfg.ReapAfter+forgetAfter {
 			delete(r.seen, saleID)
 		}
 	}
+}
+
+// ripe returns the sales with a reservation that is overdue unless somebody resolved it meanwhile. Each
+// process looks at those it has seen itself: with many of them a sale's turns go around, and the next
+// turn of this one may be a long time off.
+func (r *reaper) ripe() []string {
+	var ids []string
+	for saleID, w := range r.seen {
+		for _, first := range w.since {
+			if r.answered-first >= r.cfg.ReapAfter {
+				ids = append(ids, saleID)
+				break
+			}
+		}
+	}
+	return ids
 }
 
 // overdue notes a sale's undecided reservations and returns those that have been seen for too long.
@@ -95,7 +112,7 @@ func (r *reaper) overdue(saleID string, undecided []reservation) []reservation {
 			first = r.answered
 		}
 		now[one] = first
-		if r.answered-first >= reapAfter {
+		if r.answered-first >= r.cfg.ReapAfter {
 			late = append(late, p)
 		}
 	}

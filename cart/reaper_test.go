@@ -10,7 +10,7 @@ import (
 )
 
 func TestReaperCountsOnlyAnsweredTime(t *testing.T) {
-	r := newReaper(Config{})
+	r := newReaper(Config{ReapAfter: 30 * time.Second})
 	now := time.UnixMilli(0)
 	one := []reservation{{attemptKey: attemptKey{"ann", "k"}, at: "1"}}
 	r.overdue("s", one)
@@ -49,7 +49,7 @@ func TestReaperCountsOnlyAnsweredTime(t *testing.T) {
 
 // A sale that closes is not counted any more; its reservations must not keep the reaper asking.
 func TestReaperForgetsSales(t *testing.T) {
-	r := newReaper(Config{})
+	r := newReaper(Config{ReapAfter: 30 * time.Second})
 	now := time.UnixMilli(0)
 	r.overdue("closed", []reservation{{attemptKey: attemptKey{"ann", "k"}, at: "1"}})
 	for range 60 {
@@ -89,7 +89,7 @@ func TestVoidThenLateRequest(t *testing.T) {
 	s.must(k.keep(t.Context(), s.sale.Id))
 	_, held, pending := s.counters()
 	s.expect("before its time", fmt.Sprint(held, " ", pending), "2 1")
-	k.reaper.answered += reapAfter
+	k.reaper.answered += s.cfg.ReapAfter
 	s.must(k.keep(t.Context(), s.sale.Id))
 	available, held, pending := s.counters()
 	s.expect("voided", fmt.Sprint(available, " ", held, " ", pending), "5 0 0")
@@ -104,6 +104,61 @@ func TestVoidThenLateRequest(t *testing.T) {
 	_, err = s.buy(s.cart, "ann", "k2", 2)
 	s.must(err)
 	s.expect("sold", s.sold(), int64(2))
+}
+
+// Another of many processes has just counted the sale, as it always may have: who saw the reservation
+// first ends it in time all the same.
+func TestReaperNeedsNoTurn(t *testing.T) {
+	s := newStall(t, 5, 0)
+	s.stranded()
+	l, err := newSaleLedger(s.cfg)
+	s.must(err)
+	k := newKeeper(s.cfg, l.resyncer)
+	s.must(k.keep(t.Context(), s.sale.Id))
+	s.exec(`UPDATE sale SET resynced_at = clock_timestamp() + interval '1 hour'`)
+	due, err := k.look(t.Context())
+	s.must(err)
+	s.expect("due", len(due), 0)
+	k.reaper.answered += s.cfg.ReapAfter
+	_ = k.turn(t.Context()) // no ledger answers its probe
+	s.expect("outcome", scan[string](s.market, `SELECT outcome FROM attempt`), "void")
+	available, held, pending := s.counters()
+	s.expect("voided", fmt.Sprint(available, " ", held, " ", pending), "5 0 0")
+	s.expect("to look at", len(k.reaper.ripe()), 0)
+}
+
+// Without Postgres no time passes, however often workers answer that they are there.
+func TestReaperWaitsWithoutPostgres(t *testing.T) {
+	s := newStall(t, 5, 0)
+	s.stranded()
+	l, err := newSaleLedger(s.cfg)
+	s.must(err)
+	k := newKeeper(s.cfg, l.resyncer)
+	s.must(k.keep(t.Context(), s.sale.Id))
+	k.reaper.pass(time.Now().Add(-time.Second))
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if k.turn(ended) == nil {
+		t.Fatal("a turn without servers went well")
+	}
+	k.reaper.pass(time.Now())
+	s.expect("time in which the ledger answered", k.reaper.answered, time.Duration(0))
+}
+
+func TestLedgerReaps(t *testing.T) {
+	s := newStall(t, 5, 0)
+	s.cfg.ReapAfter = MinReapAfter
+	s.stranded()
+	s.ledger()
+	s.until("the reservation is voided", func() bool {
+		return scan[int64](s.market, `SELECT count(*) FROM attempt WHERE outcome = 'void'`) == 1
+	})
+	s.until("its pieces are back", func() bool {
+		available, held, pending := s.counters()
+		return available == "5" && held == "0" && pending == 0
+	})
+	_, err := s.buy(s.cart, "ann", "k", 2)
+	s.refused(err, ErrAttemptExpired)
 }
 
 // The void and the order race for the key; whichever is first stands, and the stock agrees with it.

@@ -165,7 +165,7 @@ func (a *app) newRooms(endSales func(ctx context.Context, roomID string) error) 
 func (a *app) cartConfig() cart.Config {
 	return cart.Config{
 		Pool: a.pool, Redis: a.redis, Bus: a.bus, Log: a.cfg.log, Registerer: a.metrics,
-		FlashPayWindow: a.cfg.FlashPayWindow, OrderPayWindow: a.cfg.OrderPayWindow,
+		FlashPayWindow: a.cfg.FlashPayWindow, OrderPayWindow: a.cfg.OrderPayWindow, ReapAfter: a.cfg.ReapAfter,
 	}
 }
 
