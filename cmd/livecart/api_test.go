@@ -63,7 +63,7 @@ func TestEveryCommandHasARoute(t *testing.T) {
 func TestCommandsAreOpenToTheRightRoles(t *testing.T) {
 	access := map[session.Access][]string{
 		session.Moderators: {"chat_configure", "chat_delete", "chat_pin", "user_sanction"},
-		session.Hosts: {"flash_start", "flash_stop", "flash_update", "product_push", "product_update",
+		session.Hosts: {"flash_start", "flash_stop", "flash_update", "order_refund", "order_reprice", "order_ship", "product_push", "product_update",
 			"room_end", "room_pause", "room_resume", "room_start"},
 	}
 	for kind, route := range commandRoutes(new(parts)) {

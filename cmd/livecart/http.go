@@ -59,6 +59,8 @@ func apiEndpoints(p *parts) []endpoint {
 		{"PUT /v1/shops/{shop}", hosts, false, p.putShop},
 		{"PUT /v1/shops/{shop}/products/{product}", hosts, false, p.putProduct},
 
+		{"GET /v1/shops/{shop}/orders", hosts, false, p.listShopOrders},
+
 		{"GET /v1/gifts", anyone, false, p.listGifts},
 		{"PUT /v1/gifts/{gift}", hosts, false, p.putGift},
 		{"GET /v1/wallet", signedIn, false, p.readWallet},
@@ -70,6 +72,10 @@ func apiEndpoints(p *parts) []endpoint {
 		{"POST /v1/orders/{order}/pay", signedIn, true, p.payOrder},
 		{"POST /v1/orders/{order}/cancel", signedIn, true, p.cancelOrder},
 		{"PUT /v1/orders/{order}/address", signedIn, false, p.putAddress},
+		{"POST /v1/orders/{order}/receive", signedIn, true, p.receiveOrder},
+		{"POST /v1/orders/{order}/reprice", hosts, true, p.repriceOrder},
+		{"POST /v1/orders/{order}/ship", hosts, true, p.shipOrder},
+		{"POST /v1/orders/{order}/refund", hosts, true, p.refundOrder},
 	}
 }
 

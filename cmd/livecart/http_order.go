@@ -100,6 +100,15 @@ func (p *parts) putAddress(w http.ResponseWriter, r *request) error {
 	return session.WriteMessage(w, http.StatusOK, order)
 }
 
+// receiveOrder completes an own order that was shipped.
+func (p *parts) receiveOrder(w http.ResponseWriter, r *request) error {
+	order, err := p.cart.Receive(r.Context(), r.viewer.ID, r.key, r.PathValue("order"))
+	if err != nil {
+		return err
+	}
+	return session.WriteMessage(w, http.StatusOK, order)
+}
+
 // listRoomOrders answers with a page of the orders that the room's shop got in this room, newest
 // first. Moderators see addresses masked.
 func (p *parts) listRoomOrders(w http.ResponseWriter, r *request) error {

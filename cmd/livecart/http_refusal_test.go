@@ -128,6 +128,24 @@ func bad(f *front) []refusal {
 		{"no such country", "PUT /v1/orders/none/address", viewer, "", address, 422, proto.ReasonInvalidArgument},
 		{"no such address", "PUT /v1/orders/none/address", viewer, "", `{}`, 422, proto.ReasonInvalidArgument},
 
+		{"no such order", "POST /v1/orders/none/receive", viewer, "k", "", 404, proto.ReasonNotFound},
+		{"viewer", "POST /v1/orders/none/reprice", viewer, "k", `{"amount":1}`, 403, proto.ReasonForbidden},
+		{"no amount", "POST /v1/orders/none/reprice", host, "k", `{}`, 422, proto.ReasonRepriceZero},
+		{"less than nothing", "POST /v1/orders/none/reprice", host, "k", `{"amount":-1}`, 422, proto.ReasonRepriceZero},
+		{"more than an integer", "POST /v1/orders/none/reprice", host, "k", `{"amount":9223372036854775808}`, 400, proto.ReasonMalformedFrame},
+		{"no such order", "POST /v1/orders/none/reprice", host, "k", `{"amount":1}`, 404, proto.ReasonNotFound},
+		{"moderator", "POST /v1/orders/none/ship", moderator, "k", `{"carrier":"SF","waybill":"1"}`, 403, proto.ReasonForbidden},
+		{"no waybill", "POST /v1/orders/none/ship", host, "k", `{"carrier":"SF"}`, 422, proto.ReasonInvalidArgument},
+		{"no pieces of a line", "POST /v1/orders/none/ship", host, "k", `{"carrier":"SF","waybill":"1","pieces":[{"line":1}]}`, 422, proto.ReasonInvalidQuantity},
+		{"no such order", "POST /v1/orders/none/ship", host, "k", `{"carrier":"SF","waybill":"1"}`, 404, proto.ReasonNotFound},
+		{"viewer", "POST /v1/orders/none/refund", viewer, "k", `{"restock":true}`, 403, proto.ReasonForbidden},
+		{"no choice", "POST /v1/orders/none/refund", host, "k", `{}`, 422, proto.ReasonInvalidArgument},
+		{"a word for a choice", "POST /v1/orders/none/refund", host, "k", `{"restock":"yes"}`, 400, proto.ReasonMalformedFrame},
+		{"less than nothing", "POST /v1/orders/none/refund", host, "k", `{"restock":true,"pieces":[{"line":1,"quantity":-1}]}`, 422, proto.ReasonInvalidQuantity},
+		{"no such order", "POST /v1/orders/none/refund", operator, "k", `{"restock":true}`, 404, proto.ReasonNotFound},
+		{"another's shop", "GET /v1/shops/shop/orders", stranger, "", "", 403, proto.ReasonForbidden},
+		{"too long a page", "GET /v1/shops/shop/orders?limit=51", host, "", "", 422, proto.ReasonInvalidArgument},
+
 		{"unsigned", "POST /v1/webhooks/payments/sandbox", "", "", `{}`, 401, proto.ReasonSignInRequired},
 		{"no WebSocket", "GET /v1/rooms/room/ws", viewer, "", "", 400, proto.ReasonMalformedFrame},
 
@@ -186,10 +204,10 @@ func TestMoneyAndStockNeedAKey(t *testing.T) {
 		}
 		keyed++
 		method, path, _ := strings.Cut(e.pattern, " ")
-		f.do(method, strings.ReplaceAll(path, "{order}", "none"), f.viewer(), `{"beans":1}`).want(http.StatusUnprocessableEntity, proto.ReasonInvalidArgument)
+		f.do(method, strings.ReplaceAll(path, "{order}", "none"), f.operator(), `{"beans":1}`).want(http.StatusUnprocessableEntity, proto.ReasonInvalidArgument)
 	}
-	if keyed != 4 {
-		t.Errorf("%d endpoints need a key: top-ups, and making, paying and cancelling orders must", keyed)
+	if keyed != 8 {
+		t.Errorf("%d endpoints need a key: top-ups, and what makes, pays, cancels, receives, reprices, ships and refunds orders must", keyed)
 	}
 }
 

@@ -64,6 +64,18 @@ func commandRoutes(p *parts) map[string]session.Route {
 		"order_address": {Ordered: true, Handle: func(ctx context.Context, c session.Call) (*proto.Ok, error) {
 			return okOrder(p.cart.SetAddress(ctx, c.Viewer.ID, c.Command.GetOrderAddress()))
 		}},
+		"order_receive": {Handle: func(ctx context.Context, c session.Call) (*proto.Ok, error) {
+			return okOrder(p.cart.Receive(ctx, c.Viewer.ID, c.RequestID, c.Command.GetOrderReceive().GetOrderId()))
+		}},
+		"order_reprice": p.sell(func(ctx context.Context, by cart.Seller, c session.Call) (*proto.Order, error) {
+			return p.cart.Reprice(ctx, by, c.RequestID, c.Command.GetOrderReprice())
+		}),
+		"order_ship": p.sell(func(ctx context.Context, by cart.Seller, c session.Call) (*proto.Order, error) {
+			return p.cart.Ship(ctx, by, c.RequestID, c.Command.GetOrderShip())
+		}),
+		"order_refund": p.sell(func(ctx context.Context, by cart.Seller, c session.Call) (*proto.Order, error) {
+			return p.cart.Refund(ctx, by, c.RequestID, c.Command.GetOrderRefund())
+		}),
 
 		"product_push": {Access: session.Hosts, Ordered: true, Handle: func(ctx context.Context, c session.Call) (*proto.Ok, error) {
 			return okProduct(p.cart.Push(ctx, c.RoomID, c.Viewer.User(), c.Command.GetProductPush()))
@@ -87,6 +99,18 @@ func commandRoutes(p *parts) map[string]session.Route {
 func (p *parts) moveRoom(move func(ctx context.Context, roomID string, by *proto.User) (*proto.Room, error)) session.Route {
 	return session.Route{Access: session.Hosts, Ordered: true, Handle: func(ctx context.Context, c session.Call) (*proto.Ok, error) {
 		return okRoom(move(ctx, c.RoomID, c.Viewer.User()))
+	}}
+}
+
+// sell is the route of a command about an order of the room's shop. Whoever gives it acts for that shop
+// alone, whatever other shops the token names.
+func (p *parts) sell(do func(ctx context.Context, by cart.Seller, c session.Call) (*proto.Order, error)) session.Route {
+	return session.Route{Access: session.Hosts, Handle: func(ctx context.Context, c session.Call) (*proto.Ok, error) {
+		room, err := p.rooms.Room(ctx, c.RoomID)
+		if err != nil {
+			return nil, err
+		}
+		return okOrder(do(ctx, cart.Seller{User: c.Viewer.User(), ShopID: room.ShopId}, c))
 	}}
 }
 

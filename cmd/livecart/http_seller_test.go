@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"livecart/cart"
+	"livecart/proto"
+	"livecart/session"
+)
+
+// TestSellerOfAnOrder takes an order by HTTP through a reprice, its payment, a partial shipment, a
+// refund of the rest, and the buyer's receipt; another shop's host finds it at no step.
+func TestSellerOfAnOrder(t *testing.T) {
+	f := newFront(t)
+	viewer, host := f.viewer(), f.host()
+	f.do("PUT", "/v1/shops/other", f.operator(), `{"name":"Other","currency":"CNY"}`).want(http.StatusOK, "")
+	stranger := f.token(session.Claims{Subject: "eve", Role: "host", Rooms: session.RoomList{"*"}, Shop: "other"})
+	shopless := f.token(session.Claims{Subject: "sam", Role: "host", Rooms: session.RoomList{"*"}})
+
+	var o proto.Order
+	f.do("POST", "/v1/orders", viewer, `{"room":"room","items":[{"listing_id":"mug-blue","quantity":2}],
+		"ship_to":{"name":"Vi","phone":"555-0199","country":"CN","city":"Jinan","street":"1 Spring"}}`, key("make")).want(http.StatusCreated, "").into(&o)
+	step := func(what, body, k string) {
+		t.Helper()
+		path := "/v1/orders/" + o.Id + "/" + what
+		f.do("POST", path, stranger, body, key(k)).want(http.StatusNotFound, proto.ReasonNotFound)
+		f.do("POST", path, shopless, body, key(k)).want(http.StatusNotFound, proto.ReasonNotFound)
+		o = proto.Order{}
+		f.do("POST", path, host, body, key(k)).want(http.StatusOK, "").into(&o)
+	}
+	step("reprice", fmt.Sprintf(`{"amount":"9001","expected_version":%d}`, o.Version), "cheaper")
+	if o.Amount != 9001 || o.Discount != 799 || o.PriceVersion != 2 {
+		t.Errorf("repriced: %v", &o)
+	}
+	f.do("POST", "/v1/orders/"+o.Id+"/ship", host, `{"carrier":"SF","waybill":"1"}`, key("early")).want(http.StatusConflict, proto.ReasonOrderState)
+
+	var pay proto.Payment
+	f.do("POST", "/v1/orders/"+o.Id+"/pay", viewer, "", key("pay")).want(http.StatusOK, "").into(&pay)
+	f.must(f.parts.cart.HandleNotice(t.Context(), cart.Notice{
+		EventID: "e1", PaymentID: pay.PaymentId, Kind: cart.PaymentSucceeded, Amount: pay.Amount, Currency: pay.Currency, PaidAt: time.Now(),
+	}))
+	step("ship", `{"carrier":"SF","waybill":"SF1","pieces":[{"line":1,"quantity":1}]}`, "ship")
+	if o.State != proto.OrderState_ORDER_STATE_PAID || len(o.Shipments) != 1 || o.Lines[0].Shipped != 1 {
+		t.Errorf("shipped in part: %v", &o)
+	}
+	step("refund", `{"restock":true,"reason":"broken","pieces":[{"line":1,"quantity":1}]}`, "refund")
+	if o.State != proto.OrderState_ORDER_STATE_SHIPPED || o.Refunded != 4500 || !o.Refunds[0].Restocked {
+		t.Errorf("refunded the rest: %v", &o)
+	}
+	o = proto.Order{}
+	f.do("POST", "/v1/orders/"+pay.OrderId+"/receive", viewer, "", key("here")).want(http.StatusOK, "").into(&o)
+	if o.State != proto.OrderState_ORDER_STATE_COMPLETED {
+		t.Errorf("received: %v", &o)
+	}
+	var page proto.OrderPage
+	f.do("GET", "/v1/shops/shop/orders", host, "").want(http.StatusOK, "").into(&page)
+	if len(page.Orders) != 1 || !proto.Equal(page.Orders[0], &o) {
+		t.Errorf("the shop's orders are %v", page.Orders)
+	}
+}
