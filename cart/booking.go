@@ -95,11 +95,13 @@ func (b *booking) run(ctx context.Context, tx pgx.Tx) error {
 	return b.news.number(ctx, tx)
 }
 
-// read locks the sales and then reads the books.
+// read locks the sales and then reads the books. Pieces that buyers hold are read of sales with a
+// limit only: of others nobody asks.
 func (b *booking) read(ctx context.Context, tx pgx.Tx) (*books, error) {
 	saleIDs := map[string]bool{}
-	var buyers, keys, holdSales, holdBuyers []string
-	holders := map[holder]bool{}
+	buyers, keys := make([]string, 0, len(b.asked)), make([]string, 0, len(b.asked))
+	holdSales, holdBuyers := make([]string, 0, len(b.asked)), make([]string, 0, len(b.asked))
+	holders := make(map[holder]bool, len(b.asked))
 	for _, a := range b.asked {
 		saleIDs[a.SaleId] = true
 		buyers, keys = append(buyers, a.Buyer.GetId()), append(keys, a.Key)
@@ -108,12 +110,13 @@ func (b *booking) read(ctx context.Context, tx pgx.Tx) (*books, error) {
 			holdSales, holdBuyers = append(holdSales, h.saleID), append(holdBuyers, h.buyerID)
 		}
 	}
-	sales, err := lockSales(ctx, tx, slices.Sorted(maps.Keys(saleIDs)))
-	if err != nil {
-		return nil, err
-	}
-	read := &books{sales: sales, recorded: map[attemptKey]attempt{}, held: map[holder]int64{}}
+	read := &books{recorded: map[attemptKey]attempt{}, held: map[holder]int64{}}
+	// One round trip, but one statement after another, each on its own snapshot.
 	batch := new(pgx.Batch)
+	batch.Queue(lockSalesSQL, slices.Sorted(maps.Keys(saleIDs))).Query(func(rows pgx.Rows) (err error) {
+		read.sales, err = collectSales(rows)
+		return err
+	})
 	batch.Queue(`SELECT clock_timestamp()`).QueryRow(func(row pgx.Row) error { return row.Scan(&read.now) })
 	batch.Queue(readAttemptsSQL, buyers, keys).Query(func(rows pgx.Rows) error {
 		var key attemptKey

@@ -10,6 +10,13 @@ import (
 var Invariants = slices.Concat(orderInvariants, saleInvariants)
 
 var orderInvariants = []store.Invariant{{
+	Name: "order_rows_have_order",
+	Doc:  "Every line and event is of an order that exists, and every order of a shop and, where it names one, a sale that exist.",
+	SQL: `SELECT 'order_line' AS of, l.order_id AS id FROM order_line l WHERE NOT EXISTS (SELECT FROM orders WHERE id = l.order_id)
+		UNION ALL SELECT 'order_event', e.order_id FROM order_event e WHERE NOT EXISTS (SELECT FROM orders WHERE id = e.order_id)
+		UNION ALL SELECT 'shop', o.id FROM orders o WHERE NOT EXISTS (SELECT FROM shop WHERE id = o.shop_id)
+		UNION ALL SELECT 'sale', o.id FROM orders o WHERE o.sale_id IS NOT NULL AND NOT EXISTS (SELECT FROM sale WHERE id = o.sale_id)`,
+}, {
 	Name: "sku_stock",
 	Doc:  "Pieces sold, the quantity of open sales and the sold pieces of closed ones are never more than a sku's stock.",
 	SQL: `SELECT k.id AS sku_id, k.stock, k.sold, coalesce(s.pieces, 0) AS in_sales

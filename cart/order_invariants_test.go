@@ -24,6 +24,10 @@ func TestInvariantsTurnRed(t *testing.T) {
 		name string
 		sql  []string
 	}{
+		{"order_rows_have_order", []string{`UPDATE order_line SET order_id = 'none' WHERE order_id = '` + paidOrder.Id + `'`}},
+		{"order_rows_have_order", []string{`UPDATE order_event SET order_id = 'none' WHERE order_id = '` + gone.Id + `'`}},
+		{"order_rows_have_order", []string{`UPDATE orders SET shop_id = 'none' WHERE id = '` + gone.Id + `'`}},
+		{"order_rows_have_order", []string{`UPDATE orders SET sale_id = 'none' WHERE sale_id IS NOT NULL`}},
 		{"sku_stock", []string{`ALTER TABLE sku DROP CONSTRAINT sku_never_oversold`, `UPDATE sku SET stock = 1 WHERE id = 'k-tea-l'`}},
 		{"sku_stock", []string{`ALTER TABLE sku DROP CONSTRAINT sku_never_oversold`, `UPDATE sku SET stock = 5 WHERE id = 'k-tea-s'`}},
 		{"sale_stock", []string{`ALTER TABLE sale DROP CONSTRAINT sale_never_oversold`, `UPDATE sale SET sold = 7`}},

@@ -52,13 +52,21 @@ func scanSale(row pgx.CollectableRow) (*saleRow, error) {
 		&s.epoch, &s.createdBy, &s.redisRun)
 }
 
+// lockSalesSQL locks the sales of a list of ids in their order.
+const lockSalesSQL = `SELECT ` + saleColumns + ` FROM sale WHERE id = ANY ($1) ORDER BY id FOR UPDATE`
+
 // lockSales locks sales in the order of their ids and returns those that exist. Read the clock, and
 // everything else that must not be older than the locks, in a later statement.
 func lockSales(ctx context.Context, tx pgx.Tx, ids []string) (map[string]*saleRow, error) {
-	rows, err := tx.Query(ctx, `SELECT `+saleColumns+` FROM sale WHERE id = ANY ($1) ORDER BY id FOR UPDATE`, ids)
+	rows, err := tx.Query(ctx, lockSalesSQL, ids)
 	if err != nil {
 		return nil, fmt.Errorf("lock sales: %w", err)
 	}
+	return collectSales(rows)
+}
+
+// collectSales reads what lockSalesSQL locked.
+func collectSales(rows pgx.Rows) (map[string]*saleRow, error) {
 	locked, err := pgx.CollectRows(rows, scanSale)
 	if err != nil {
 		return nil, fmt.Errorf("lock sales: %w", err)
