@@ -1,0 +1,149 @@
+package fault
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// edit replaces a text that a source file holds exactly once.
+type edit struct{ file, old, new string }
+
+// variant is the binary as it is (the zero value), with edits of its source, or with a clock that is off.
+type variant struct {
+	name  string // of its own for each other variant
+	edits []edit
+	// skew is what the process's wall clock is ahead, in whole seconds; timers and durations go on as
+	// they do where a machine's clock is wrong.
+	skew time.Duration
+}
+
+// binaries are built once for the process.
+var binaries struct {
+	sync.Mutex
+	dir   string
+	built map[string]func() (string, error)
+}
+
+// compiling bounds how many builds run at a time: the cases beside them need a processor too.
+var compiling = make(chan struct{}, 1)
+
+// build returns the path of a variant's binary.
+func build(t testing.TB, v variant) string {
+	t.Helper()
+	binaries.Lock()
+	once := binaries.built[v.name]
+	if once == nil {
+		dir := binaries.dir
+		once = sync.OnceValues(func() (string, error) { return v.compile(dir) })
+		binaries.built[v.name] = once
+	}
+	binaries.Unlock()
+	path, err := once()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func (v variant) compile(dir string) (string, error) {
+	compiling <- struct{}{}
+	defer func() { <-compiling }()
+	dir = filepath.Join(dir, "build-"+v.name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", err
+	}
+	overlay, err := v.overlay(dir)
+	if err != nil {
+		return "", fmt.Errorf("build %s: %w", v.name, err)
+	}
+	out := filepath.Join(dir, "livecart")
+	flags := "-s -w"
+	if v.skew != 0 {
+		flags += " -X time.skew=" + v.skew.String()
+	}
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags", flags, "-overlay", overlay, "-o", out, "livecart/cmd/livecart")
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build %s: %w\n%s", v.name, err, said)
+	}
+	return out, nil
+}
+
+// overlay writes changed copies of source files, and the file that tells the compiler of them.
+func (v variant) overlay(dir string) (string, error) {
+	edits := v.edits
+	if v.skew != 0 {
+		edits = append(edits, skewEdit)
+	}
+	changed := map[string]string{}
+	for _, e := range edits {
+		path, err := sourcePath(e.file)
+		if err != nil {
+			return "", err
+		}
+		text, begun := changed[path]
+		if !begun {
+			source, err := os.ReadFile(path)
+			if err != nil {
+				return "", err
+			}
+			text = string(source)
+		}
+		if n := strings.Count(text, e.old); n != 1 {
+			return "", fmt.Errorf("%s holds the text to replace %d times, not once:\n%s", e.file, n, e.old)
+		}
+		changed[path] = strings.Replace(text, e.old, e.new, 1)
+	}
+	replace := map[string]string{}
+	for path, text := range changed {
+		copied := filepath.Join(dir, fmt.Sprintf("%d-%s", len(replace), filepath.Base(path)))
+		if err := os.WriteFile(copied, []byte(text), 0o600); err != nil {
+			return "", err
+		}
+		replace[path] = copied
+	}
+	list, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, "overlay.json")
+	return file, os.WriteFile(file, list, 0o600)
+}
+
+// goroot marks a file of the Go distribution.
+const goroot = "GOROOT/"
+
+// skewEdit has the wall clock of a process be off by what the linker is told. No clock of the machine
+// is touched, and nothing that counts elapsed time changes: timers, deadlines and durations stand on
+// the monotonic clock.
+var skewEdit = edit{
+	file: goroot + "src/time/time.go",
+	old:  "func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n",
+	new: `var skew string
+
+var skewSeconds = func() int64 {
+	d, _ := ParseDuration(skew)
+	return int64(d / Second)
+}()
+
+func Now() Time {
+	sec, nsec, mono := runtimeNow()
+	sec += skewSeconds
+`,
+}
+
+// sourcePath is where a file of the module, or of the Go distribution, is.
+func sourcePath(file string) (string, error) {
+	if in, ok := strings.CutPrefix(file, goroot); ok {
+		out, err := exec.Command("go", "env", "GOROOT").Output()
+		return filepath.Join(strings.TrimSpace(string(out)), in), err
+	}
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	return filepath.Join(strings.TrimSpace(string(out)), file), err
+}

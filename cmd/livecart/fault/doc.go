@@ -1,0 +1,38 @@
+// Package fault breaks livecart on purpose and holds that nothing is oversold, doubled or lost.
+//
+// A case runs what runs in production: a private redis-server, Postgres, a NATS server, and gateways and
+// ledgers as child processes of the built binary, which are killed with kill -9, frozen and restarted.
+// Between a process and each server, and between buyers and a gateway, lies a link that can break: cut,
+// drop, hold (half-open, or a black hole), slow, and traps that act when certain bytes pass by (let the
+// COMMIT through and hold its answer). Buyers speak livecart.v1 and write down what they sent and what
+// they were told.
+//
+// After each case all faults end, and the runner checks
+//
+//   - that Redis and Postgres come to agree: what is left, nothing pending, the pieces of each buyer;
+//   - every invariant, as livecart audit does, in one snapshot;
+//   - the buyers' history: each "ok" has its row, one key has one outcome however often it was sent, no
+//     order answers nobody, nobody was served outside the sale's time by the clock of Postgres;
+//   - that nothing ended in dead_letter, unless the case sent what must.
+//
+// # Running it
+//
+//	go test ./cmd/livecart/fault                          every case, each mutant against its killer
+//	go test ./cmd/livecart/fault -v                       the same, with both tables
+//	go test ./cmd/livecart/fault -run 'Faults/^nats'      some cases
+//	go test ./cmd/livecart/fault -mutants all             every mutant against every case
+//	go test ./cmd/livecart/fault -mutants none            no mutants
+//	go test ./cmd/livecart/fault -run Long -long -seed 7  random faults under load, -for 10m
+//
+// # Adding a case
+//
+// A file of cases has a list of its own, named in cases (fault_test.go); its mutants are named in mutants
+// (mutant_test.go). A case names what it needs in its setup and does its work in run, by w, the world: it
+// may end the test with w.must, w.until and w.come, and fails it with w.equal. It waits for what it
+// causes, never for a time. Each mistake that a case is there to find should stand as a mutant: a text
+// of the source with its wrong replacement, compiled by an overlay, and the case that must fail with it.
+// A mutant whose text is gone from the source fails too: it has to be written anew.
+//
+// The decisions themselves are held against a serial model by the packages cart and gift (go test ./cart
+// ./gift -run Model): case model_seeded.
+package fault
