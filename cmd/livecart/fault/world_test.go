@@ -175,18 +175,17 @@ func (w *world) wire() {
 	w.bus, err = bus.Connect(ctx, bus.Config{URL: "nats://" + w.hub.near(), Name: "case"})
 	w.must(err)
 	w.t.Cleanup(w.bus.Close)
-	w.cart, err = cart.New(cart.Config{Pool: w.pool, Redis: w.redis, Bus: w.bus, Provider: noProvider{}})
+	w.cart, err = cart.New(cart.Config{Pool: w.pool, Redis: w.redis, Bus: w.bus, Provider: noCartProvider{}})
 	w.must(err)
-	w.gifts, err = gift.New(gift.Config{Pool: w.pool, Bus: w.bus, Provider: noProvider{}})
+	w.gifts, err = gift.New(gift.Config{Pool: w.pool, Bus: w.bus, Provider: noGiftProvider{}})
 	w.must(err)
 }
 
-// noProvider stands where nobody pays: the case's own hands take no money.
-type noProvider struct{}
-
-func (noProvider) Create(context.Context, string, int64, string, string, time.Time) (string, error) {
-	return "", fmt.Errorf("nobody pays here")
-}
+// Nobody pays by the case's own hands: a call would panic.
+type (
+	noCartProvider struct{ cart.Provider }
+	noGiftProvider struct{ gift.Provider }
+)
 
 // open makes the shop and the room and goes live.
 func (w *world) open() {
