@@ -97,6 +97,7 @@ type counting struct {
 	synced  time.Time
 	lossy   bool
 	anew    bool
+	another bool // they come from another server, or from none
 	pending []reservation
 	// Recorded outcomes of the pending ones.
 	outcomes map[attemptKey]string
@@ -118,8 +119,10 @@ func (c *counting) read(ctx context.Context, tx pgx.Tx, saleID string) (err erro
 	}
 	if c.anew {
 		c.buyers, err = readBuyers(ctx, tx, readBuyersSQL, saleID)
-		// A first count finds nobody; a later one cannot know which marks there were.
-		c.lossy = len(c.buyers) > 0
+		if c.another {
+			// A first count finds nobody; a later one cannot know which marks there were.
+			c.lossy = len(c.buyers) > 0
+		}
 		return err
 	}
 	c.buyers, err = readBuyers(ctx, tx, readMovedBuyersSQL, saleID, c.synced)
@@ -131,7 +134,7 @@ func (c *counting) readRedis(ctx context.Context) error {
 	defer cancel()
 	keys := saleKeys(c.sale.id)
 	pipe := c.cfg.Redis.Pipeline()
-	counters := pipe.HMGet(ctx, keys[0], "epoch", "synced", "lossy")
+	counters := pipe.HMGet(ctx, keys[0], "epoch", "synced", "lossy", "run")
 	pending := pipe.HGetAll(ctx, keys[1])
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("read counters: %w", err)
@@ -151,7 +154,10 @@ func (c *counting) readRedis(ctx context.Context) error {
 	c.synced = time.UnixMicro(micros)
 	c.lossy = known[2] == "1"
 	// An epoch that Postgres is past comes from a replica or a file that lags behind.
-	c.anew = !hasEpoch || !hasSynced || c.epoch < c.sale.epoch || c.run != c.sale.redisRun
+	c.another = !hasEpoch || !hasSynced || c.epoch < c.sale.epoch || c.run != c.sale.redisRun || known[3] != c.run
+	// One that Postgres has not reached comes from a Resync whose end was not committed, or from commits
+	// that a standby without them has lost: what it says of buyers may be of orders that are no more.
+	c.anew = c.another || c.epoch > c.sale.epoch
 	for field, value := range pending.Val() {
 		r, err := parseReservation(field, value)
 		if err != nil {
@@ -222,7 +228,7 @@ func (c *counting) write(ctx context.Context) error {
 	args := []any{
 		c.sale.roomID, store.HashUser(c.sale.createdBy), c.sale.quantity, c.sale.sold, c.sale.limit, flag(closed),
 		max(0, c.sale.startsAt.Sub(c.now).Milliseconds()), c.epoch, c.now.UnixMicro(), flag(c.anew), flag(c.lossy),
-		int(ttl.Seconds()), int(markAge.Seconds()),
+		int(ttl.Seconds()), int(markAge.Seconds()), c.run,
 	}
 	for _, p := range c.pending {
 		if outcome, decided := c.outcomes[p.attemptKey]; decided {

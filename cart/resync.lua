@@ -18,14 +18,15 @@
 -- ARGV[11]     '1' if marks may have been lost
 -- ARGV[12]     seconds to keep the keys
 -- ARGV[13]     seconds to keep a mark
--- ARGV[14..]   of each decided attempt: user, request_id, '1' where it was ordered
+-- ARGV[14]     names of the Redis servers, as they were before this reading
+-- ARGV[15..]   of each decided attempt: user, request_id, '1' where it was ordered
 -- then         of each buyer to correct: user, pieces in orders
 --
 -- Replies {available, held}.
 local decided = #KEYS - 3
 local loaded = ARGV[10] == '1'
 for i = 1, decided do
-  local at = 14 + (i - 1) * 3
+  local at = 15 + (i - 1) * 3
   local field = ARGV[at] .. ':' .. ARGV[at + 1]
   local before = redis.call('HGET', KEYS[2], field)
   if before then
@@ -37,7 +38,7 @@ for i = 1, decided do
   end
 end
 local corrected = {}
-for at = 14 + decided * 3, #ARGV, 2 do
+for at = 15 + decided * 3, #ARGV, 2 do
   redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1])
   corrected[ARGV[at]] = true
 end
@@ -59,7 +60,7 @@ local time = redis.call('TIME')
 local opens = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + tonumber(ARGV[7])
 redis.call('HSET', KEYS[1], 'room', ARGV[1], 'owner', ARGV[2], 'limit', ARGV[5], 'closed', ARGV[6],
   'opens', string.format('%.0f', opens), 'available', available, 'held', held, 'epoch', ARGV[8], 'rev', 0,
-  'synced', ARGV[9], 'lossy', ARGV[11])
+  'synced', ARGV[9], 'lossy', ARGV[11], 'run', ARGV[14])
 for i = 1, 3 do
   redis.call('EXPIRE', KEYS[i], ARGV[12])
 end

@@ -297,3 +297,70 @@ func TestRepeatAfterRedisLostHoldsNothing(t *testing.T) {
 	s.must(err)
 	s.expect("sold", s.sold(), int64(3))
 }
+
+// Redis has come back with counters from a file that lacks an order, and no keeper has had its turn
+// yet: the order's key finds its order, and only a count by this server refuses anybody.
+func TestOldCountersRefuseNobody(t *testing.T) {
+	s := newStall(t, 2, 1)
+	s.ledger()
+	first, err := s.buy(s.cart, "ann", "k", 1)
+	s.must(err)
+	s.settled()
+	keys := saleKeys(s.sale.Id)
+	for name, old := range map[string]map[string]any{
+		"sold out": {"run": "another", "available": 0},
+		"limit":    {"run": "another", "available": 5},
+		"unnamed":  {"run": "", "available": 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.must(s.cfg.Redis.Del(t.Context(), markKey(s.sale.Id, store.HashUser("ann"), "k")).Err())
+			s.must(s.cfg.Redis.HSet(t.Context(), keys[2], store.HashUser("ann"), 1).Err())
+			s.must(s.cfg.Redis.HSet(t.Context(), keys[0], old).Err())
+			again, err := s.buy(s.cart, "ann", "k", 1)
+			s.must(err)
+			s.expect("order", again.Id, first.Id)
+		})
+	}
+	_, err = s.buy(s.cart, "bob", "k", 1)
+	s.must(err)
+	_, err = s.buy(s.cart, "cid", "k", 1)
+	s.refused(err, ErrSoldOut)
+}
+
+// Postgres has lost commits (a standby that lagged took over), so Redis is ahead of it: what it counts
+// of buyers is of orders that are no more.
+func TestEpochAheadIsCountedAnew(t *testing.T) {
+	s := newStall(t, 3, 1)
+	s.ledger()
+	keys := saleKeys(s.sale.Id)
+	s.must(s.cfg.Redis.HSet(t.Context(), keys[2], store.HashUser("ann"), 1).Err())
+	_, err := s.buy(s.cart, "ann", "k", 1)
+	s.refused(err, ErrLimitPerBuyer)
+	s.must(s.cfg.Redis.HIncrBy(t.Context(), keys[0], "epoch", 7).Err())
+	epoch, err := s.cfg.Redis.HGet(t.Context(), keys[0], "epoch").Int64()
+	s.must(err)
+	s.must(s.cart.Resync(t.Context(), s.sale.Id))
+	after, err := s.cfg.Redis.HGet(t.Context(), keys[0], "epoch").Int64()
+	s.must(err)
+	if after <= epoch {
+		t.Errorf("epoch %d after %d", after, epoch)
+	}
+	s.expect("epoch in Postgres", scan[int64](s.market, `SELECT epoch FROM sale`), after)
+	_, err = s.buy(s.cart, "ann", "k2", 1)
+	s.must(err)
+}
+
+// Ledgers in any number decide one sale together, without parts of their own.
+func TestFourLedgersOneSale(t *testing.T) {
+	s := newStall(t, 100, 1)
+	other := s.gateway()
+	for range 4 {
+		s.ledger()
+	}
+	s.expect("confirmed", s.keepAsking("v", 160, s.cart, other), int64(100))
+	s.expect("orders", s.orders(), int64(100))
+	s.expect("sold", s.sold(), int64(100))
+	s.settled()
+	available, held, pending := s.counters()
+	s.expect("counters", fmt.Sprintf("%s %s %d", available, held, pending), "0 0 0")
+}
