@@ -31,11 +31,60 @@ type market struct {
 	resynced []string
 }
 
-// fakeProvider remembers what it was asked and fails on demand.
+// fakeProvider remembers what it was asked, answers what it was told to, and fails on demand.
 type fakeProvider struct {
 	mu      sync.Mutex
 	created []string
+	closed  []string
+	refunds []string
 	fail    error
+	charges map[string]Charge
+	// pending says that refunds are accepted and not done.
+	pending bool
+}
+
+func (p *fakeProvider) Query(_ context.Context, id string) (Charge, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fail != nil {
+		return Charge{}, p.fail
+	}
+	if c, ok := p.charges[id]; ok {
+		return c, nil
+	}
+	return Charge{State: ChargeUnknown}, nil
+}
+
+func (p *fakeProvider) Close(_ context.Context, id string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fail != nil {
+		return p.fail
+	}
+	if p.charges[id].State == ChargePaid {
+		return ErrChargePaid
+	}
+	p.closed = append(p.closed, id)
+	p.charge(id, Charge{State: ChargeClosed})
+	return nil
+}
+
+func (p *fakeProvider) Refund(_ context.Context, id, paymentID string, amount int64, currency string) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fail != nil {
+		return false, p.fail
+	}
+	p.refunds = append(p.refunds, fmt.Sprintf("%s %s %d%s", id, paymentID, amount, currency))
+	return !p.pending, nil
+}
+
+// charge sets what Query answers; the lock is held or nobody asks yet.
+func (p *fakeProvider) charge(id string, c Charge) {
+	if p.charges == nil {
+		p.charges = map[string]Charge{}
+	}
+	p.charges[id] = c
 }
 
 func (p *fakeProvider) Create(_ context.Context, id string, amount int64, currency, description string, _ time.Time) (string, error) {

@@ -160,7 +160,6 @@ func TestNoticeThatDoesNotFit(t *testing.T) {
 	}{
 		{"one unit less", func(n *Notice, _ string) { n.Amount-- }, "amount_mismatch", "refund_due"},
 		{"one unit more", func(n *Notice, _ string) { n.Amount++ }, "amount_mismatch", "refund_due"},
-		{"nothing", func(n *Notice, _ string) { n.Amount = 0 }, "amount_mismatch", "refund_due"},
 		{"another currency", func(n *Notice, _ string) { n.Currency = "JPY" }, "amount_mismatch", "refund_due"},
 		{"an old price", func(n *Notice, orderID string) {
 			m.exec(`UPDATE orders SET price_version = 2 WHERE id = $1`, orderID)
@@ -197,6 +196,9 @@ func TestNoticeThatCannotBe(t *testing.T) {
 		"payment is no id":    func(n *Notice) { n.PaymentID = "a b" },
 		"unknown kind":        func(n *Notice) { n.Kind = "payment.maybe" },
 		"negative amount":     func(n *Notice) { n.Amount = -1 },
+		"nothing paid":        func(n *Notice) { n.Amount = 0 },
+		"a NUL":               func(n *Notice) { n.TransactionID = "a\x00b" },
+		"a huge transaction":  func(n *Notice) { n.TransactionID = strings.Repeat("t", 201) },
 		"currency of a novel": func(n *Notice) { n.Currency = strings.Repeat("C", 9) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -127,14 +127,14 @@ func (cfg Config) requestPayment(ctx context.Context, tx pgx.Tx, o lockedOrder, 
 		return nil, false, fmt.Errorf("make payment of order %s: %w", o.ID, err)
 	}
 	rows, err := tx.Query(ctx, `
-		SELECT event_id, kind, amount, currency FROM payment_notice
+		SELECT event_id, transaction_id, kind, amount, currency FROM payment_notice
 		WHERE payment_id = $1 AND provider = $2 AND result = 'unmatched' ORDER BY received_at, event_id`, id, cfg.ProviderName)
 	if err != nil {
 		return nil, false, fmt.Errorf("early notices of payment %s: %w", id, err)
 	}
 	early, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Notice, error) {
 		n := Notice{Provider: cfg.ProviderName, PaymentID: id}
-		return n, row.Scan(&n.EventID, &n.Kind, &n.Amount, &n.Currency)
+		return n, row.Scan(&n.EventID, &n.TransactionID, &n.Kind, &n.Amount, &n.Currency)
 	})
 	if err != nil {
 		return nil, false, fmt.Errorf("early notices of payment %s: %w", id, err)
@@ -166,9 +166,11 @@ func (c *Cart) register(ctx context.Context, p *payment, o *proto.Order) error {
 	return nil
 }
 
-// voidPayments ends the order's open payments but one: money that comes for them is given back.
+// voidPayments ends the order's open payments but one: the provider is asked soon to take no money for
+// them, and what comes all the same is given back.
 func voidPayments(ctx context.Context, tx pgx.Tx, orderID, butID string) error {
-	_, err := tx.Exec(ctx, `UPDATE payment SET state = 'void' WHERE order_id = $1 AND id <> $2 AND state = 'requested'`, orderID, butID)
+	_, err := tx.Exec(ctx, `
+		UPDATE payment SET state = 'void', query_at = clock_timestamp() WHERE order_id = $1 AND id <> $2 AND state = 'requested'`, orderID, butID)
 	if err != nil {
 		return fmt.Errorf("void payments of order %s: %w", orderID, err)
 	}

@@ -231,16 +231,18 @@ func TestLateMoneyIsRefunded(t *testing.T) {
 	m.expire(o.Id)
 	bobs, err := m.cart.CreateOrder(t.Context(), "demo", buyer("bob"), "b", items("pot", 3))
 	m.must(err)
-	m.notice(success(p, "late"))
+	first, second := success(p, "late"), success(p, "again")
+	first.TransactionID, second.TransactionID = "t1", "t2"
+	m.notice(first)
 	m.expect("no stock left", m.state(o.Id), refundDue)
-	for _, id := range []string{"ref_1", "ref_2"} {
-		m.exec(`INSERT INTO refund (id, order_id, payment_id, kind, provider, event_id, amount, currency) VALUES ($1, $2, $3, 'payment', 'sandbox', $1, 9900, 'CNY')`,
-			id, o.Id, p.PaymentId)
+	m.notice(second)
+	ref := func(event string) string {
+		return scan[string](m, `SELECT id FROM refund WHERE event_id = $1 AND kind = 'payment' AND amount = 29700 AND currency = 'CNY'`, event)
 	}
-	m.expect("another is due", m.finish("ref_1") == nil, true)
+	m.expect("another is due", m.finish(ref("late")) == nil, true)
 	m.expect("payment", m.paymentState(p), "refund_due")
-	m.expect("order", m.finish("ref_2").State, proto.OrderState_ORDER_STATE_REFUNDED)
+	m.expect("order", m.finish(ref("again")).State, proto.OrderState_ORDER_STATE_REFUNDED)
 	m.expect("payment", m.paymentState(p), "refunded")
-	m.expect("finished again", m.finish("ref_2") == nil, true)
+	m.expect("finished again", m.finish(ref("again")) == nil, true)
 	m.expect("bob's", m.state(bobs.Id), awaitingPayment)
 }

@@ -26,7 +26,17 @@ type noticeBody struct {
 	Amount    *int64 `json:"amount"`
 	Currency  string `json:"currency"`
 	EventID   string `json:"event_id"`
-	PaidAtMs  int64  `json:"paid_at_ms"`
+	// TransactionID is the provider's id of the money that moved; see Notice.
+	TransactionID string `json:"transaction_id,omitempty"`
+	PaidAtMs      int64  `json:"paid_at_ms"`
+}
+
+// Body returns the notice as a provider sends it, to be signed with [Sign].
+func (n Notice) Body() ([]byte, error) {
+	return json.Marshal(noticeBody{
+		Type: n.Kind, PaymentID: n.PaymentID, Amount: &n.Amount, Currency: n.Currency,
+		EventID: n.EventID, TransactionID: n.TransactionID, PaidAtMs: n.PaidAt.UnixMilli(),
+	})
 }
 
 // ParseWebhookSecret returns the key of a secret "whsec_<base64>" of at least 16 bytes.
@@ -39,8 +49,9 @@ func ParseWebhookSecret(secret string) ([]byte, error) {
 	return key, nil
 }
 
-// SignNotice sets the three Standard Webhooks headers for a body.
-func SignNotice(secret string, h http.Header, id string, at time.Time, body []byte) error {
+// Sign sets the three Standard Webhooks headers for a body. id names what is sent and stays the same
+// when it is sent again; at is the time of this sending.
+func Sign(secret string, h http.Header, id string, at time.Time, body []byte) error {
 	key, err := ParseWebhookSecret(secret)
 	if err != nil {
 		return err
@@ -60,25 +71,33 @@ func signature(key []byte, id, stamp string, body []byte) []byte {
 	return mac.Sum(nil)
 }
 
-// VerifyNotice checks a notice's signature and time and reads it; Provider is left empty. The
-// signature header may hold several signatures, as while a secret is being changed; one must fit.
-// Refusals: ErrNoticeForged, ErrNoticeStale, ErrNoticeInvalid. A secret that is none is another
-// error.
-func VerifyNotice(secret string, h http.Header, body []byte, now time.Time) (Notice, error) {
+// Verify checks the Standard Webhooks headers of a body. The signature header may hold several
+// signatures, as while a secret is being changed; one must fit. Refusals: ErrNoticeForged,
+// ErrNoticeStale, ErrNoticeInvalid. A secret that is none is another error.
+func Verify(secret string, h http.Header, body []byte, now time.Time) error {
 	key, err := ParseWebhookSecret(secret)
 	if err != nil {
-		return Notice{}, err
+		return err
 	}
 	id, stamp := h.Get("webhook-id"), h.Get("webhook-timestamp")
 	if id == "" || !anySignatureFits(h.Get("webhook-signature"), signature(key, id, stamp, body)) {
-		return Notice{}, ErrNoticeForged
+		return ErrNoticeForged
 	}
 	seconds, err := strconv.ParseInt(stamp, 10, 64)
 	if err != nil {
-		return Notice{}, ErrNoticeInvalid
+		return ErrNoticeInvalid
 	}
 	if age := now.Sub(time.Unix(seconds, 0)); age > NoticeTolerance || age < -NoticeTolerance {
-		return Notice{}, ErrNoticeStale
+		return ErrNoticeStale
+	}
+	return nil
+}
+
+// VerifyNotice checks a notice's signature and time as [Verify] does and reads it; Provider is left
+// empty.
+func VerifyNotice(secret string, h http.Header, body []byte, now time.Time) (Notice, error) {
+	if err := Verify(secret, h, body, now); err != nil {
+		return Notice{}, err
 	}
 	var b noticeBody
 	d := json.NewDecoder(bytes.NewReader(body))
@@ -86,7 +105,7 @@ func VerifyNotice(secret string, h http.Header, body []byte, now time.Time) (Not
 		return Notice{}, ErrNoticeInvalid
 	}
 	n := Notice{
-		EventID: b.EventID, PaymentID: b.PaymentID, Kind: b.Type,
+		EventID: b.EventID, TransactionID: b.TransactionID, PaymentID: b.PaymentID, Kind: b.Type,
 		Amount: *b.Amount, Currency: b.Currency, PaidAt: time.UnixMilli(b.PaidAtMs),
 	}
 	if n.check() != nil {

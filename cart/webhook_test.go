@@ -19,7 +19,7 @@ var testTime = time.Unix(1614265330, 0)
 func signed(t *testing.T, secret, body string) http.Header {
 	t.Helper()
 	h := http.Header{}
-	if err := SignNotice(secret, h, "msg_1", testTime, []byte(body)); err != nil {
+	if err := Sign(secret, h, "msg_1", testTime, []byte(body)); err != nil {
 		t.Fatal(err)
 	}
 	return h
@@ -28,7 +28,7 @@ func signed(t *testing.T, secret, body string) http.Header {
 // TestSignatureIsStandard takes the example that Standard Webhooks publishes for its libraries.
 func TestSignatureIsStandard(t *testing.T) {
 	h := http.Header{}
-	if err := SignNotice(testSecret, h, "msg_p5jXN8AQM9LWM0D4loKWxJek", testTime, []byte(`{"test": 2432232314}`)); err != nil {
+	if err := Sign(testSecret, h, "msg_p5jXN8AQM9LWM0D4loKWxJek", testTime, []byte(`{"test": 2432232314}`)); err != nil {
 		t.Fatal(err)
 	}
 	if got := h.Get("webhook-signature"); got != "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=" {

@@ -20,6 +20,9 @@ WITH asked AS (
     FROM asked
 ), event AS (
     INSERT INTO order_event (order_id, n, from_state, to_state, cause, at) SELECT id, 1, '', 'awaiting_payment', 'flash_buy', $9 FROM asked
+), outbox AS (
+    INSERT INTO webhook_delivery (shop_id, webhook_id, order_id, n)
+    SELECT w.shop_id, w.id, a.id, 1 FROM asked a JOIN webhook w ON w.shop_id = a.shop_id AND w.disabled_at IS NULL
 )
 INSERT INTO order_line (order_id, n, listing_id, sku_id, title, image_url, quantity, unit_price)
 SELECT id, 1, listing_id, sku_id, title, image_url, quantity, price FROM asked

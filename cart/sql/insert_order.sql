@@ -7,6 +7,9 @@ WITH opened AS (
     VALUES ($1, $2, $3, $4, $5, $6, 'awaiting_payment', $7, $8, $9, $10, $11, clock_timestamp() + make_interval(secs => $12))
 ), event AS (
     INSERT INTO order_event (order_id, n, from_state, to_state, cause) VALUES ($1, 1, '', 'awaiting_payment', 'created')
+), outbox AS (
+    INSERT INTO webhook_delivery (shop_id, webhook_id, order_id, n)
+    SELECT shop_id, id, $1, 1 FROM webhook WHERE shop_id = $2 AND disabled_at IS NULL
 )
 INSERT INTO order_line (order_id, n, listing_id, sku_id, title, image_url, quantity, unit_price)
 SELECT $1, l.n, l.listing, l.sku, l.title, l.image, l.quantity, l.price

@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -47,6 +44,10 @@ type app struct {
 	bus     *bus.Bus
 	metrics *prometheus.Registry
 	parts   *parts // nil without the gateway role
+	// provider takes payments and gives money back; noticeSecret is what its notices are signed with,
+	// empty where there is none.
+	provider     cart.Provider
+	noticeSecret string
 
 	// From the bottom up; see runStages.
 	base, workers, edge stage
@@ -78,6 +79,9 @@ func newApp(ctx context.Context, cfg appConfig) (_ *app, err error) {
 		URL: cfg.NATSURL, Prefix: cfg.NATSPrefix, Name: "livecart " + cfg.name, CredsFile: cfg.NATSCreds, TLS: tls, Log: cfg.log,
 	})
 	if err != nil {
+		return nil, err
+	}
+	if a.provider, a.noticeSecret, err = cfg.openProvider(); err != nil {
 		return nil, err
 	}
 	if cfg.gateway {
@@ -128,11 +132,16 @@ func (a *app) ready() error {
 // wireLedger adds the workers that decide sales and tips and move what time moves.
 func (a *app) wireLedger() error {
 	cfg := a.cfg
-	sales, err := cart.NewLedger(a.cartConfig())
+	carts, gifts := a.cartConfig(), a.giftConfig()
+	if a.noticeSecret == "" {
+		// Nobody can be asked about payments.
+		carts.Provider, gifts.Provider = nil, nil
+	}
+	sales, err := cart.NewLedger(carts)
 	if err != nil {
 		return err
 	}
-	tips, err := gift.NewLedger(a.giftConfig(nil))
+	tips, err := gift.NewLedger(gifts)
 	if err != nil {
 		return err
 	}
@@ -164,13 +173,13 @@ func (a *app) newRooms(endSales func(ctx context.Context, roomID string) error) 
 
 func (a *app) cartConfig() cart.Config {
 	return cart.Config{
-		Pool: a.pool, Redis: a.redis, Bus: a.bus, Log: a.cfg.log, Registerer: a.metrics,
+		Pool: a.pool, Redis: a.redis, Bus: a.bus, Log: a.cfg.log, Registerer: a.metrics, Provider: a.provider,
 		FlashPayWindow: a.cfg.FlashPayWindow, OrderPayWindow: a.cfg.OrderPayWindow, ReapAfter: a.cfg.ReapAfter,
 	}
 }
 
-func (a *app) giftConfig(provider gift.Provider) gift.Config {
-	return gift.Config{Pool: a.pool, Bus: a.bus, Log: a.cfg.log, Registerer: a.metrics, Provider: provider}
+func (a *app) giftConfig() gift.Config {
+	return gift.Config{Pool: a.pool, Bus: a.bus, Log: a.cfg.log, Registerer: a.metrics, Provider: topUpProvider{a.provider}}
 }
 
 // wireGateway adds what viewers, hosts and pages talk to.
@@ -184,15 +193,11 @@ func (a *app) wireGateway() error {
 	if p.origins, err = session.ParseOrigins(cfg.AllowedOrigins); err != nil {
 		return err
 	}
-	if err := a.wirePayments(p); err != nil {
+	p.webhookSecret = a.noticeSecret
+	if p.cart, err = cart.New(a.cartConfig()); err != nil {
 		return err
 	}
-	carts := a.cartConfig()
-	carts.Provider = p.provider()
-	if p.cart, err = cart.New(carts); err != nil {
-		return err
-	}
-	if p.gifts, err = gift.New(a.giftConfig(topUpProvider{p.provider()})); err != nil {
+	if p.gifts, err = gift.New(a.giftConfig()); err != nil {
 		return err
 	}
 	if p.chat, err = chat.New(chat.Config{Pool: a.pool, Redis: a.redis, Bus: a.bus, Log: cfg.log, Registerer: a.metrics}); err != nil {
@@ -246,23 +251,4 @@ func (a *app) publicEdge(p *parts) component {
 		})
 		return group.Wait()
 	}}
-}
-
-// wirePayments turns on the sandbox provider where a webhook secret is given; without one, paying
-// is refused.
-func (a *app) wirePayments(p *parts) error {
-	if a.cfg.WebhookSecretFile == "" {
-		return nil
-	}
-	secret, err := os.ReadFile(a.cfg.WebhookSecretFile)
-	if err != nil {
-		return fmt.Errorf("webhook secret: %w", err)
-	}
-	p.webhookSecret = strings.TrimSpace(string(secret))
-	base := a.cfg.PublicURL
-	if base == "" {
-		base = "http://" + a.cfg.public.Addr().String()
-	}
-	p.sandbox, err = cart.NewSandbox(cart.SandboxConfig{BaseURL: base, Secret: p.webhookSecret, Log: a.cfg.log})
-	return err
 }

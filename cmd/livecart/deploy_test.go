@@ -52,7 +52,7 @@ func TestComposeSetsWhatTheServiceReads(t *testing.T) {
 	if err := yaml.Unmarshal([]byte(deployed(t, "compose.yaml")), &compose); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"gateway-1", "gateway-2", "ledger", "migrate", "nats", "postgres", "redis"}
+	want := []string{"gateway-1", "gateway-2", "ledger", "migrate", "nats", "postgres", "redis", "sandbox"}
 	if got := slices.Sorted(maps.Keys(compose.Services)); !slices.Equal(got, want) {
 		t.Errorf("the services are %v", got)
 	}
@@ -74,10 +74,20 @@ func TestComposeSetsWhatTheServiceReads(t *testing.T) {
 			}
 			continue
 		}
+		command := known
+		if name == "sandbox" {
+			command = environment(reflect.TypeFor[sandboxCommand]())
+		}
 		for variable := range s.Environment {
-			if !slices.Contains(known, variable) {
-				t.Errorf("%s sets %s, which serve does not read", name, variable)
+			if !slices.Contains(command, variable) {
+				t.Errorf("%s sets %s, which its command does not read", name, variable)
 			}
+		}
+		if s.Environment["LIVECART_WEBHOOK_SECRET_FILE"] == "" && name != "migrate" {
+			t.Errorf("%s does not know the payment provider's secret", name)
+		}
+		if name == "sandbox" {
+			continue
 		}
 		for _, server := range []string{"DATABASE_URL", "REDIS_URL", "NATS_URL"} {
 			if s.Environment[server] == "" {

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"livecart/session/stack"
@@ -29,6 +30,7 @@ type devCommand struct {
 	Roles     []string `help:"What runs here: gateway, ledger." default:"gateway,ledger"`
 	Offline   bool     `help:"Never fetch Postgres binaries."`
 	ReadyFile string   `help:"Write addresses and tokens to this file as JSON once everything is ready." type:"path" placeholder:"FILE"`
+	Sandbox   string   `help:"Address of the sandbox payment provider's page; any other port where it is taken." default:"127.0.0.1:8079"`
 	Bots      int      `help:"Bot viewers that comment, like, send gifts and buy."`
 
 	// out takes what a person reads; standard output when nil.
@@ -118,6 +120,7 @@ func writeNew(path string, data []byte) error {
 type devRoom struct {
 	id     string
 	apps   []*app
+	peer   *sandboxPeer // nil where another sandbox is given
 	public []net.Listener
 	admin  []net.Listener
 	log    *slog.Logger
@@ -159,6 +162,12 @@ func (c *devCommand) open(ctx context.Context, r roles, say func(string)) (_ *de
 			public, admin = c.Listen, c.Admin
 		}
 	}
+	if c.SandboxURL == "" {
+		if room.peer, err = c.openSandbox(room, say); err != nil {
+			return nil, err
+		}
+		c.SandboxURL = room.peer.url
+	}
 	for i := range room.public {
 		cfg := appConfig{settings: c.settings, name: fmt.Sprintf("dev %d", i+1), public: room.public[i], admin: room.admin[i], log: room.log.With("gateway", i+1)}
 		cfg.gateway = r.gateway
@@ -179,7 +188,39 @@ func (c *devCommand) anyPort() bool {
 	return err == nil && port == "0"
 }
 
+// openSandbox wires the sandbox of this dev, on a port of its own. It notifies the first gateway.
+func (c *devCommand) openSandbox(room *devRoom, say func(string)) (*sandboxPeer, error) {
+	address := c.Sandbox
+	if c.anyPort() {
+		address = "127.0.0.1:0"
+	}
+	listener, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		say(fmt.Sprintf("%v: taking any port for the pay page", err))
+		var host string
+		if host, _, err = net.SplitHostPort(address); err == nil {
+			listener, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	s := &sandboxCommand{
+		NotifyURL:  "http://" + reachable(room.public[0].Addr()) + "/v1/webhooks/payments/sandbox",
+		SecretFile: c.WebhookSecretFile, Data: filepath.Join(c.Data, "sandbox.journal"),
+	}
+	peer, err := s.open(listener, room.log.With("part", "sandbox"))
+	if err != nil {
+		listener.Close()
+		return nil, err
+	}
+	return peer, nil
+}
+
 func (d *devRoom) close() {
+	if d.peer != nil {
+		d.peer.close()
+	}
 	for _, a := range d.apps {
 		a.close()
 	}
@@ -191,7 +232,10 @@ func (d *devRoom) close() {
 
 // run serves, tells once everything is ready, and lets the bots in.
 func (d *devRoom) run(ctx context.Context, c *devCommand) error {
-	var served stage
+	var provider, served stage
+	if d.peer != nil {
+		provider = stage{{"sandbox", d.peer.run}}
+	}
 	for i, a := range d.apps {
 		served = append(served, component{fmt.Sprintf("gateway %d", i+1), a.run})
 	}
@@ -217,7 +261,7 @@ func (d *devRoom) run(ctx context.Context, c *devCommand) error {
 		}
 		return runBots(ctx, c.Bots, ready, d.log)
 	}}}
-	return runStages(ctx, served, guests)
+	return runStages(ctx, provider, served, guests)
 }
 
 // waitReady waits until every app takes work.

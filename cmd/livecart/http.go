@@ -85,8 +85,7 @@ const (
 	noticePattern = "POST /v1/webhooks/payments/sandbox"
 )
 
-// httpRoutes serves the public listener: the API under /v1/, the sandbox payment provider where it is
-// on, and the pages.
+// httpRoutes serves the public listener: the API under /v1/, and the pages.
 func httpRoutes(p *parts) http.Handler {
 	mux := http.NewServeMux()
 	for _, e := range apiEndpoints(p) {
@@ -97,9 +96,6 @@ func httpRoutes(p *parts) http.Handler {
 
 	public := http.NewServeMux()
 	public.Handle("/v1/", p.forPages(p.noted(strict(mux, p.log))))
-	if p.sandbox != nil {
-		public.Handle("/sandbox/", p.noted(p.sandbox))
-	}
 	public.Handle("/", p.noted(web.Handler(web.Config{})))
 	return public
 }

@@ -17,9 +17,6 @@ import (
 // maxNotice is the most bytes of a payment notice.
 const maxNotice = 64 << 10
 
-// sandboxProvider is the sandbox's name in what is recorded of payments.
-const sandboxProvider = "sandbox"
-
 // takeNotice takes a payment notice of the sandbox provider. No token is asked: the signature is the
 // proof. 204 says that the notice is recorded, whatever came of it; anything else asks the provider
 // to send it again.

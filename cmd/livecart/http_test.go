@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"livecart/cart"
+	"livecart/cart/sandbox"
 	"livecart/chat"
 	"livecart/gift"
 	"livecart/proto"
@@ -40,6 +41,7 @@ type front struct {
 	testing.TB
 	url   string
 	parts *parts
+	bank  *httptest.Server // the payment provider
 	log   *lockedBuffer
 	key   session.SigningKey
 }
@@ -98,11 +100,18 @@ func (f *front) wire(baseURL string) {
 	f.must(err)
 	p.origins, err = session.ParseOrigins([]string{"https://shop.example"})
 	f.must(err)
-	p.sandbox, err = cart.NewSandbox(cart.SandboxConfig{BaseURL: baseURL, Secret: noticeSecret})
+	f.bank = httptest.NewUnstartedServer(nil)
+	bankURL := "http://" + f.bank.Listener.Addr().String()
+	peer, err := sandbox.New(sandbox.Config{BaseURL: bankURL, NotifyURL: baseURL + "/v1/webhooks/payments/sandbox", Secret: noticeSecret})
 	f.must(err)
-	p.cart, err = cart.New(cart.Config{Pool: pool, Redis: rdb, Bus: b, Provider: p.sandbox})
+	f.bank.Config.Handler = peer
+	f.bank.Start()
+	f.Cleanup(f.bank.Close)
+	provider, err := sandbox.NewClient(bankURL, noticeSecret)
 	f.must(err)
-	p.gifts, err = gift.New(gift.Config{Pool: pool, Bus: b, Provider: topUpProvider{p.sandbox}})
+	p.cart, err = cart.New(cart.Config{Pool: pool, Redis: rdb, Bus: b, Provider: provider})
+	f.must(err)
+	p.gifts, err = gift.New(gift.Config{Pool: pool, Bus: b, Provider: topUpProvider{provider}})
 	f.must(err)
 	p.chat, err = chat.New(chat.Config{Pool: pool, Redis: rdb, Bus: b})
 	f.must(err)
@@ -311,11 +320,11 @@ func TestAnEveningOverHTTP(t *testing.T) {
 // pay plays the payer.
 func (f *front) pay(address string) {
 	f.Helper()
-	path, ok := strings.CutPrefix(address, f.url)
+	path, ok := strings.CutPrefix(address, f.bank.URL)
 	if !ok {
-		f.Fatalf("the pay page is at %s, not at %s", address, f.url)
+		f.Fatalf("the pay page is at %s, not at %s", address, f.bank.URL)
 	}
-	f.do("POST", path, "", "", "Accept: application/json").want(http.StatusOK, "")
+	(&front{TB: f.TB, url: f.bank.URL}).do("POST", path, "", "", "Accept: application/json").want(http.StatusOK, "")
 }
 
 // roomOrders checks what somebody sees of the street in the room's one order.

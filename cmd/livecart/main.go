@@ -26,6 +26,7 @@ type commands struct {
 	Audit   auditCommand   `cmd:"" help:"Check every invariant of orders, stock, tips and events; exit 1 on a violation."`
 	Doctor  doctorCommand  `cmd:"" help:"Tell what this machine has and what is missing."`
 	Health  healthCommand  `cmd:"" help:"Ask a running process whether it is ready; exit 1 when it is not."`
+	Sandbox sandboxCommand `cmd:"" help:"Play a payment provider to try out and to test with."`
 	Config  configCommand  `cmd:"" name:"config" help:"Print the settings in force, secrets masked."`
 }
 

@@ -21,8 +21,6 @@ type parts struct {
 	// origins are the pages of other sites that may use the API.
 	origins session.Origins
 
-	// sandbox is the payment provider to try out with, nil where it is off.
-	sandbox *cart.Sandbox
 	// webhookSecret verifies payment notices; empty where there is no provider.
 	webhookSecret string
 	log           *slog.Logger

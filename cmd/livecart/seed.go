@@ -88,12 +88,10 @@ func openSeeder(ctx context.Context, s settings) (*seeder, error) {
 }
 
 func (s *seeder) wire() (err error) {
-	carts := s.app.cartConfig()
-	carts.Provider = noProvider{}
-	if s.cart, err = cart.New(carts); err != nil {
+	if s.cart, err = cart.New(s.app.cartConfig()); err != nil {
 		return err
 	}
-	if s.gifts, err = gift.New(s.app.giftConfig(topUpProvider{noProvider{}})); err != nil {
+	if s.gifts, err = gift.New(s.app.giftConfig()); err != nil {
 		return err
 	}
 	s.rooms, err = s.app.newRooms(s.cart.EndSalesOfRoom)

@@ -1,4 +1,4 @@
-package cart
+package sandbox
 
 import (
 	"strconv"
@@ -20,10 +20,11 @@ func (w payWords) outcome(word string) string { return w.outcomes[word] }
 var english = payWords{
 	Lang: "en", Title: "Pay", Mark: "Sandbox: no money moves", Pay: "Pay", Decline: "Decline", Back: "Back to the shop", Note: "Payment",
 	outcomes: map[string]string{
-		"paid":     "Paid. The shop has been told.",
+		"paid":     "Paid. The shop is told of it.",
 		"declined": "Declined. Nothing was paid.",
+		"closed":   "This payment was called off.",
 		"expired":  "The time to pay is over.",
-		"failed":   "The shop could not be reached. Please try again.",
+		"failed":   "The payment could not be taken. Please try again.",
 		"invalid":  "This is no valid payment address.",
 	},
 }
@@ -31,10 +32,11 @@ var english = payWords{
 var chinese = payWords{
 	Lang: "zh-CN", Title: "付款", Mark: "沙箱：不会真正扣款", Pay: "付款", Decline: "拒绝", Back: "返回店铺", Note: "支付单号",
 	outcomes: map[string]string{
-		"paid":     "付款成功，已通知店铺。",
+		"paid":     "付款成功，店铺会收到通知。",
 		"declined": "已拒绝，没有付款。",
+		"closed":   "此付款已取消。",
 		"expired":  "付款时间已过。",
-		"failed":   "暂时无法通知店铺，请重试。",
+		"failed":   "暂时无法付款，请重试。",
 		"invalid":  "付款链接无效。",
 	},
 }
