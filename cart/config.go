@@ -30,7 +30,8 @@ type Config struct {
 	// Registerer takes the metrics; nil keeps them to ourselves.
 	Registerer prometheus.Registerer
 
-	// Provider takes the buyers' money; needed on the gateway side only.
+	// Provider takes the buyers' money and gives it back. The gateway side needs one; a ledger without one
+	// neither asks about payments nor gives money back.
 	Provider Provider
 	// ProviderName stands in payments and notices; "sandbox" when empty.
 	ProviderName string
@@ -102,6 +103,8 @@ func (cfg Config) ready() (Config, error) {
 type metrics struct {
 	// orders counts the states that orders entered.
 	orders *prometheus.CounterVec
+	// refundsDue is the refunds that the provider has not done, as this ledger counted them last.
+	refundsDue prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -109,7 +112,14 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		Name: "livecart_order_total",
 		Help: "Orders by the state that they entered.",
 	}, []string{"state"}))
-	return &metrics{orders: orders}, err
+	if err != nil {
+		return nil, err
+	}
+	due, err := store.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "livecart_refund_due",
+		Help: "Refunds that the payment provider has not done yet, in the whole service, as this ledger counted them last.",
+	}))
+	return &metrics{orders: orders, refundsDue: due}, err
 }
 
 // Cart is the gateway's side: it answers buyers and hosts. Safe for concurrent use.
@@ -163,5 +173,10 @@ func (l *Ledger) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return l.sales.run(ctx) })
 	g.Go(func() error { return l.sweeper.run(ctx) })
+	if l.cfg.Provider != nil {
+		reconciler, refunds := &reconciler{l.cfg, l.sales.resync}, &refundWorker{l.cfg}
+		g.Go(func() error { return reconciler.run(ctx) })
+		g.Go(func() error { return refunds.run(ctx) })
+	}
 	return g.Wait()
 }
