@@ -54,11 +54,13 @@ func columns[T any, C any](rows []T, column func(T) C) []C {
 }
 
 // book decides and writes requests in a transaction and returns one attempt a request and the tips
-// that are new. Nothing counts until the transaction has committed.
-func book(ctx context.Context, tx pgx.Tx, asked []*proto.TipRequest) (decided []attempt, tips []*tip, err error) {
+// that are new. Senders must agree to confirm beans and more, 0 for never. Nothing counts until the
+// transaction has committed.
+func book(ctx context.Context, tx pgx.Tx, confirm int64, asked []*proto.TipRequest) (decided []attempt, tips []*tip, err error) {
 	b := &books{
 		attempts: map[attemptKey]attempt{}, tipIDs: map[attemptKey]string{}, wallets: map[string]account{},
 		gifts: map[string]price{}, rooms: map[string]stage{}, combos: map[comboKey]int64{},
+		confirm: confirm,
 	}
 	fresh, err := claim(ctx, tx, b, asked)
 	if err != nil {
@@ -132,8 +134,9 @@ func (b *books) recall(ctx context.Context, tx pgx.Tx, again []*proto.TipRequest
 	var k attemptKey
 	var hash []byte
 	var word, tipID string
-	if _, err := pgx.ForEachRow(rows, []any{&k.senderID, &k.key, &hash, &word, &tipID}, func() error {
-		b.attempts[k] = attempt{hash: bytes.Clone(hash), outcome: outcomeOf(word)}
+	var beans int64
+	if _, err := pgx.ForEachRow(rows, []any{&k.senderID, &k.key, &hash, &word, &tipID, &beans}, func() error {
+		b.attempts[k] = attempt{hash: bytes.Clone(hash), outcome: outcomeOf(word), beans: beans}
 		if tipID != "" {
 			owners[tipID] = k
 		}
@@ -191,7 +194,12 @@ func (b *books) read(ctx context.Context, tx pgx.Tx, fresh []*proto.TipRequest) 
 	batch.Queue(readRooms, slices.Collect(maps.Keys(rooms))).Query(func(rows pgx.Rows) error {
 		var id string
 		var r stage
-		_, err := pgx.ForEachRow(rows, []any{&id, &r.phase, &r.hostID, &r.hostPPM}, func() error { b.rooms[id] = r; return nil })
+		_, err := pgx.ForEachRow(rows, []any{&b.now, &id, &r.phase, &r.hostID, &r.hostPPM}, func() error {
+			if id != "" {
+				b.rooms[id] = r
+			}
+			return nil
+		})
 		return err
 	})
 	batch.Queue(`SELECT id, beans, tier FROM gift WHERE id = ANY ($1)`, slices.Collect(maps.Keys(gifts))).Query(func(rows pgx.Rows) error {
@@ -211,7 +219,6 @@ func (b *books) read(ctx context.Context, tx pgx.Tx, fresh []*proto.TipRequest) 
 			return err
 		})
 	}
-	batch.Queue(`SELECT clock_timestamp()`).QueryRow(func(row pgx.Row) error { return row.Scan(&b.now) })
 	return tx.SendBatch(ctx, &batch).Close()
 }
 
@@ -231,7 +238,8 @@ func (b *books) write(ctx context.Context, tx pgx.Tx, fresh []*proto.TipRequest)
 	var batch pgx.Batch
 	if len(refused) > 0 {
 		batch.Queue(refuseAttempts, columns(refused, senderOf), columns(refused, (*proto.TipRequest).GetKey),
-			columns(refused, func(r *proto.TipRequest) string { return outcomeWords[b.attempts[keyOf(r)].outcome] }))
+			columns(refused, func(r *proto.TipRequest) string { return outcomeWords[b.attempts[keyOf(r)].outcome] }),
+			columns(refused, func(r *proto.TipRequest) int64 { return b.attempts[keyOf(r)].beans }))
 	}
 	if len(tips) > 0 {
 		senders := slices.Collect(maps.Keys(touched))

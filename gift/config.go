@@ -26,6 +26,10 @@ type Config struct {
 	// all the same if the provider lets it happen.
 	TopUpWindow time.Duration
 
+	// ConfirmBeans is from how many beans on a gift_send must say that its sender agreed to them;
+	// 10,000 when 0, negative for never.
+	ConfirmBeans int64
+
 	// EnvelopeTimeout is how long to wait for a worker's answer before asking again; 1 s when 0.
 	EnvelopeTimeout time.Duration
 	// PendingAfter is how long Send waits for an outcome; 10 s when 0.
@@ -55,6 +59,9 @@ func (cfg *Config) setDefaults() error {
 	}
 	if cfg.Inbox == 0 {
 		cfg.Inbox = 4096
+	}
+	if cfg.ConfirmBeans == 0 {
+		cfg.ConfirmBeans = 10_000
 	}
 	for _, d := range []struct {
 		field    *time.Duration

@@ -22,6 +22,7 @@ const (
 	rejected      = proto.TipOutcome_TIP_OUTCOME_REJECTED
 	roomNotFound  = proto.TipOutcome_TIP_OUTCOME_ROOM_NOT_FOUND
 	forbiddenRoom = proto.TipOutcome_TIP_OUTCOME_FORBIDDEN
+	notConfirmed  = proto.TipOutcome_TIP_OUTCOME_CONFIRMATION_REQUIRED
 )
 
 // attemptKey names one request of one sender.
@@ -29,11 +30,13 @@ type attemptKey struct{ senderID, key string }
 
 func keyOf(req *proto.TipRequest) attemptKey { return attemptKey{req.Sender.GetId(), req.Key} }
 
-// attempt is a request's outcome; tip is set with booked alone.
+// attempt is a request's outcome; tip is set with booked alone, beans, the gifts' price, with
+// notConfirmed alone.
 type attempt struct {
 	hash    []byte
 	outcome proto.TipOutcome
 	tip     *tip
+	beans   int64
 }
 
 type account struct{ balance, version int64 }
@@ -60,6 +63,7 @@ type books struct {
 	gifts    map[string]price
 	rooms    map[string]stage
 	combos   map[comboKey]int64
+	confirm  int64 // from how many beans on senders must agree to them, 0 for never
 	now      time.Time
 }
 
@@ -101,8 +105,13 @@ func (b *books) book(req *proto.TipRequest) attempt {
 	if !ok {
 		return refuse(unknownGift)
 	}
-	wallet := b.wallets[sender]
 	beans := gift.beans * int64(req.Count)
+	if agreed := req.ConfirmedBeans; agreed != beans && (agreed != 0 || b.confirm > 0 && beans >= b.confirm) {
+		a := refuse(notConfirmed)
+		a.beans = beans
+		return a
+	}
+	wallet := b.wallets[sender]
 	if wallet.balance < beans {
 		return refuse(insufficient)
 	}

@@ -18,6 +18,7 @@ type serial struct {
 	issued   map[string]int64
 	gifts    map[string]price
 	rooms    map[string]stage
+	confirm  int64
 	tips     []serialTip
 	attempts map[attemptKey]serialAttempt
 }
@@ -32,6 +33,7 @@ type serialAttempt struct {
 	outcome    proto.TipOutcome
 	balance    int64
 	comboCount int64
+	needed     int64 // beans that were not agreed to
 }
 
 func (m *serial) balance(sender string) (balance int64, tips int64) {
@@ -76,6 +78,10 @@ func (m *serial) send(req *proto.TipRequest) serialAttempt {
 		a.outcome = forbiddenRoom
 	} else if !giftKnown {
 		a.outcome = unknownGift
+	} else if req.ConfirmedBeans != 0 && req.ConfirmedBeans != cost {
+		a.outcome, a.needed = notConfirmed, cost
+	} else if req.ConfirmedBeans == 0 && m.confirm > 0 && cost >= m.confirm {
+		a.outcome, a.needed = notConfirmed, cost
 	} else if balance < cost {
 		a.outcome = insufficient
 	} else {
@@ -95,11 +101,12 @@ func (m *serial) books(asked []*proto.TipRequest) *books {
 	b := &books{
 		attempts: map[attemptKey]attempt{}, tipIDs: map[attemptKey]string{}, wallets: map[string]account{},
 		gifts: maps.Clone(m.gifts), rooms: maps.Clone(m.rooms), combos: map[comboKey]int64{}, now: time.Unix(1, 0),
+		confirm: m.confirm,
 	}
 	for _, req := range asked {
 		b.tipIDs[keyOf(req)] = "tip_" + req.Sender.Id + req.Key
 		if a, ok := m.attempts[keyOf(req)]; ok {
-			recorded := attempt{hash: []byte(a.hash), outcome: a.outcome}
+			recorded := attempt{hash: []byte(a.hash), outcome: a.outcome, beans: a.needed}
 			if a.outcome == booked {
 				recorded.tip = &tip{Balance: a.balance, ComboCount: a.comboCount}
 			}
@@ -118,8 +125,9 @@ func (m *serial) books(asked []*proto.TipRequest) *books {
 func TestDecideIsSerial(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &serial{
-			issued: map[string]int64{"ann": rapid.Int64Range(0, 500).Draw(t, "ann"), "bo": rapid.Int64Range(0, 50).Draw(t, "bo"), "host": 1000},
-			gifts:  map[string]price{"rose": {1, 1}, "cake": {33, 2}},
+			issued:  map[string]int64{"ann": rapid.Int64Range(0, 500).Draw(t, "ann"), "bo": rapid.Int64Range(0, 50).Draw(t, "bo"), "host": 1000},
+			confirm: rapid.SampledFrom([]int64{0, 1, 33, 231}).Draw(t, "confirm"),
+			gifts:   map[string]price{"rose": {1, 1}, "cake": {33, 2}},
 			rooms: map[string]stage{
 				"r1": {"live", "host", 500_000}, "r2": {"paused", "ann", 333_333}, "r3": {"ended", "host", 0}, "r4": {"scheduled", "host", 0},
 			},
@@ -132,12 +140,14 @@ func TestDecideIsSerial(t *testing.T) {
 					Count:   rapid.SampledFrom([]int32{1, 2, 7, 999}).Draw(t, "count"),
 					ComboId: rapid.SampledFrom([]string{"", "c1", "c2"}).Draw(t, "combo"),
 				}
+				cmd.ConfirmedBeans = rapid.SampledFrom([]int64{0, 0, 33, 66, 231}).Draw(t, "confirmed")
 				room := rapid.SampledFrom([]string{"r1", "r1", "r2", "r3", "r4", "r5"}).Draw(t, "room")
 				return &proto.TipRequest{
 					RoomId: room, GiftId: cmd.GiftId, Count: cmd.Count, ComboId: cmd.ComboId,
-					Sender: user(rapid.SampledFrom([]string{"ann", "bo", "cy", "host"}).Draw(t, "sender")),
-					Key:    fmt.Sprint(rapid.IntRange(0, 30).Draw(t, "key")),
-					Hash:   hashTip(room, cmd),
+					Sender:         user(rapid.SampledFrom([]string{"ann", "bo", "cy", "host"}).Draw(t, "sender")),
+					ConfirmedBeans: cmd.ConfirmedBeans,
+					Key:            fmt.Sprint(rapid.IntRange(0, 30).Draw(t, "key")),
+					Hash:           hashTip(room, cmd),
 				}
 			}), 1, 12).Draw(t, "asked")
 			b := m.books(asked)
@@ -150,6 +160,9 @@ func TestDecideIsSerial(t *testing.T) {
 				got := decided[i]
 				if got.outcome != want.outcome {
 					t.Fatalf("request %d: %v, want %v", i, got.outcome, want.outcome)
+				}
+				if got.beans != want.needed {
+					t.Fatalf("request %d: asked to agree to %d beans, want %d", i, got.beans, want.needed)
 				}
 				if (got.tip != nil) != (want.outcome == booked) {
 					t.Fatalf("request %d: %v with tip %v", i, got.outcome, got.tip)

@@ -25,8 +25,14 @@ var (
 	ErrNoProvider    = proto.Refuse(proto.ReasonTryAgain, "payments cannot be taken at the moment").After(time.Second)
 	ErrUnknownTopUp  = proto.Refuse(proto.ReasonNotFound, "there is no such top-up")
 	ErrWrongAmount   = proto.Refuse(proto.ReasonPaymentAmountMismatch, "the payment's amount is not the top-up's")
+	ErrConfirmation  = proto.Refuse(proto.ReasonConfirmationRequired, "the sender has not agreed to what the gifts cost")
 	ErrTopUpConflict = proto.Refuse(proto.ReasonIdempotencyConflict, "this key was used for another amount of beans")
 )
+
+// confirmationRequired names the beans that a sender has not agreed to. The answer is recorded.
+func confirmationRequired(beans int64) error {
+	return proto.Refuse(proto.ReasonConfirmationRequired, "this costs %d beans: to agree, send it again with confirmed_beans %d and a new request_id", beans, beans)
+}
 
 func invalid(format string, args ...any) error {
 	return proto.Refuse(proto.ReasonInvalidArgument, format, args...)

@@ -136,7 +136,7 @@ func (l *Ledger) bookAll() {
 // the outcome is open, since even a failed commit may have happened, and they are to be asked again.
 func (l *Ledger) settle(ctx context.Context, asked []*proto.TipRequest) (decided []attempt, tips []*tip) {
 	err := store.InTx(ctx, l.pool, func(tx pgx.Tx) (err error) {
-		decided, tips, err = book(ctx, tx, asked)
+		decided, tips, err = book(ctx, tx, max(0, l.cfg.ConfirmBeans), asked)
 		return err
 	})
 	switch {

@@ -49,6 +49,9 @@ func (g *Gifts) send(ctx context.Context, roomID string, by *proto.User, request
 	if d.Outcome == booked {
 		return d.Sent, d.Balance, nil
 	}
+	if d.Outcome == notConfirmed {
+		return nil, nil, confirmationRequired(d.Beans)
+	}
 	if refusal, ok := refusals[d.Outcome]; ok {
 		return nil, nil, refusal
 	}
@@ -73,12 +76,14 @@ func newTipRequest(roomID string, by *proto.User, requestID string, cmd *proto.G
 		return nil, ErrCount
 	case cmd.ComboId != "" && !store.ValidID(cmd.ComboId):
 		return nil, invalid("a combo_id is 1 to %d of A-Z a-z 0-9 _ -", store.MaxID)
+	case cmd.ConfirmedBeans < 0:
+		return nil, invalid("confirmed_beans is what the gifts cost, or 0")
 	}
 	return &proto.TipRequest{
 		RoomId: roomID,
 		Sender: &proto.User{Id: by.Id, Name: tidyName(by.Name), Role: by.Role},
 		GiftId: cmd.GiftId, Count: cmd.Count, ComboId: cmd.ComboId,
-		Key: requestID, Hash: hashTip(roomID, cmd),
+		Key: requestID, Hash: hashTip(roomID, cmd), ConfirmedBeans: cmd.ConfirmedBeans,
 	}, nil
 }
 
@@ -96,6 +101,10 @@ func tidyName(name string) string {
 
 // hashTip tells requests under one key apart. None of the parts can hold a space.
 func hashTip(roomID string, cmd *proto.GiftSend) []byte {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d %s", roomID, cmd.GiftId, cmd.Count, cmd.ComboId))
+	content := fmt.Appendf(nil, "%s %s %d %s", roomID, cmd.GiftId, cmd.Count, cmd.ComboId)
+	if cmd.ConfirmedBeans != 0 {
+		content = fmt.Appendf(content, " %d", cmd.ConfirmedBeans)
+	}
+	sum := sha256.Sum256(content)
 	return sum[:]
 }

@@ -62,9 +62,10 @@ var outcomeWords = map[proto.TipOutcome]string{
 	roomNotLive:   "room_not_live",
 	forbiddenRoom: "forbidden",
 	rejected:      "rejected",
+	notConfirmed:  "confirmation_required",
 }
 
-// refusals are the answers to outcomes other than booked.
+// refusals are the answers to outcomes other than booked and notConfirmed.
 var refusals = map[proto.TipOutcome]*proto.Problem{
 	insufficient:  ErrInsufficient,
 	unknownGift:   ErrUnknownGift,
@@ -87,7 +88,7 @@ func outcomeOf(word string) proto.TipOutcome {
 }
 
 func (a attempt) decision(req *proto.TipRequest) *proto.TipDecision {
-	d := &proto.TipDecision{SenderId: req.Sender.GetId(), Key: req.Key, Outcome: a.outcome}
+	d := &proto.TipDecision{SenderId: req.Sender.GetId(), Key: req.Key, Outcome: a.outcome, Beans: a.beans}
 	if a.tip != nil {
 		d.Sent, d.Balance = a.tip.sent(), a.tip.wallet()
 	}

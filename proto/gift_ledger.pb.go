@@ -302,7 +302,9 @@ type TipDecision struct {
 	// With booked.
 	Sent *GiftSent `protobuf:"bytes,4,opt,name=sent,proto3" json:"sent,omitempty"`
 	// The sender's beans after it.
-	Balance       *WalletBalance `protobuf:"bytes,5,opt,name=balance,proto3" json:"balance,omitempty"`
+	Balance *WalletBalance `protobuf:"bytes,5,opt,name=balance,proto3" json:"balance,omitempty"`
+	// With confirmation_required: what the gifts cost.
+	Beans         int64 `protobuf:"varint,6,opt,name=beans,proto3" json:"beans,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -372,6 +374,13 @@ func (x *TipDecision) GetBalance() *WalletBalance {
 	return nil
 }
 
+func (x *TipDecision) GetBeans() int64 {
+	if x != nil {
+		return x.Beans
+	}
+	return 0
+}
+
 var File_gift_ledger_proto protoreflect.FileDescriptor
 
 const file_gift_ledger_proto_rawDesc = "" +
@@ -392,13 +401,14 @@ const file_gift_ledger_proto_rawDesc = "" +
 	"\x04hash\x18\a \x01(\fR\x04hash\x12'\n" +
 	"\x0fconfirmed_beans\x18\b \x01(\x03R\x0econfirmedBeans\"J\n" +
 	"\fTipDecisions\x12:\n" +
-	"\tdecisions\x18\x01 \x03(\v2\x1c.livecart.bus.v1.TipDecisionR\tdecisions\"\xd4\x01\n" +
+	"\tdecisions\x18\x01 \x03(\v2\x1c.livecart.bus.v1.TipDecisionR\tdecisions\"\xea\x01\n" +
 	"\vTipDecision\x12\x1b\n" +
 	"\tsender_id\x18\x01 \x01(\tR\bsenderId\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x125\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x1b.livecart.bus.v1.TipOutcomeR\aoutcome\x12)\n" +
 	"\x04sent\x18\x04 \x01(\v2\x15.livecart.v1.GiftSentR\x04sent\x124\n" +
-	"\abalance\x18\x05 \x01(\v2\x1a.livecart.v1.WalletBalanceR\abalance*\xe9\x02\n" +
+	"\abalance\x18\x05 \x01(\v2\x1a.livecart.v1.WalletBalanceR\abalance\x12\x14\n" +
+	"\x05beans\x18\x06 \x01(\x03R\x05beans*\xe9\x02\n" +
 	"\n" +
 	"TipOutcome\x12\x1b\n" +
 	"\x17TIP_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n" +

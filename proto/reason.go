@@ -50,6 +50,8 @@ const (
 	ReasonConfirmationRequired Reason = "confirmation_required"
 	// ReasonRefundExceedsPaid is for more money or beans back than are left of what was paid.
 	ReasonRefundExceedsPaid Reason = "refund_exceeds_paid"
+	// ReasonNothingToSettle is for a settlement of a host who has nothing unsettled in the period.
+	ReasonNothingToSettle Reason = "nothing_to_settle"
 )
 
 // Sales and orders.
@@ -127,6 +129,7 @@ var codes = map[Reason]int{
 	ReasonPushInProgress:        http.StatusConflict,
 	ReasonConfirmationRequired:  http.StatusPreconditionRequired,
 	ReasonRefundExceedsPaid:     http.StatusConflict,
+	ReasonNothingToSettle:       http.StatusConflict,
 	ReasonAddressRequired:       http.StatusConflict,
 	ReasonRepriceNotUnpaid:      http.StatusConflict,
 	ReasonRepriceAboveOriginal:  http.StatusUnprocessableEntity,

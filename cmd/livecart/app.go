@@ -179,7 +179,10 @@ func (a *app) cartConfig() cart.Config {
 }
 
 func (a *app) giftConfig() gift.Config {
-	return gift.Config{Pool: a.pool, Bus: a.bus, Log: a.cfg.log, Registerer: a.metrics, Provider: topUpProvider{a.provider}}
+	return gift.Config{
+		Pool: a.pool, Bus: a.bus, Log: a.cfg.log, Registerer: a.metrics, Provider: topUpProvider{a.provider},
+		ConfirmBeans: a.cfg.GiftConfirmBeans,
+	}
 }
 
 // wireGateway adds what viewers, hosts and pages talk to.

@@ -41,6 +41,8 @@ type settings struct {
 	ReapAfter      time.Duration `name:"reap-after" env:"LIVECART_REAP_AFTER" help:"How long a flash sale keeps pieces for an attempt that nobody decides, in time in which the ledger answers; at least 1 s, 0 for 30 s."`
 	DrainTimeout   time.Duration `name:"drain-timeout" env:"LIVECART_DRAIN_TIMEOUT" help:"How long a gateway spreads its viewers' moves to others when it stops."`
 
+	GiftConfirmBeans int64 `name:"gift-confirm-beans" env:"LIVECART_GIFT_CONFIRM_BEANS" default:"10000" help:"From how many beans on senders must agree to what a gift costs; negative for never."`
+
 	LogLevel  slog.Level `name:"log-level" env:"LIVECART_LOG_LEVEL" default:"INFO" help:"DEBUG, INFO, WARN or ERROR."`
 	LogFormat string     `name:"log-format" env:"LIVECART_LOG_FORMAT" default:"text" enum:"text,json" help:"text or json."`
 }
