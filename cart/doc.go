@@ -69,9 +69,16 @@
 // another amount or currency, of an old price or for a cancelled order never pays: the payment is
 // marked refund_due.
 //
+// # Fees
+//
+// What the platform keeps of a shop's sales and of the tips in its rooms goes by dated policies
+// (fee_policy). An order's is the one in force at its created_at: floor(net × sale_ppm ÷ 1,000,000)
+// in minor units, nothing where there is none. No policy is set for the past, and none changes once
+// it is in force. Package gift reads the tips' part.
+//
 // # What it owns
 //
-// Tables: shop, sku, product, listing, shelf, pop_up, sale, orders, order_line, order_event,
+// Tables: shop, fee_policy, sku, product, listing, shelf, pop_up, sale, orders, order_line, order_event,
 // attempt, request_key, payment, payment_notice, dead_letter.
 //
 // Redis keys: {f:<sale>}:* of the sales' admission, which may be lost at any time.
