@@ -20,11 +20,20 @@ type Config struct {
 	// Registerer takes the metrics; nil keeps them to ourselves. Gifts, Ledger and the ledgers of
 	// other packages may share one.
 	Registerer prometheus.Registerer
-	// Provider takes payments for top-ups; nil refuses top-ups.
+	// Provider takes payments for top-ups; nil refuses top-ups. A ledger asks it about top-ups whose
+	// notice has not come and for refunds; without one, both wait.
 	Provider Provider
+	// ProviderName stands in notices and refunds; "sandbox" when empty.
+	ProviderName string
 	// TopUpWindow is how long a top-up may be paid; 30 minutes when 0. A later payment is credited
 	// all the same if the provider lets it happen.
 	TopUpWindow time.Duration
+
+	// AskAfter is the age at which a ledger first asks about a top-up that is not paid; 15 s when 0.
+	AskAfter time.Duration
+	// RefundPause is the most that a refund which failed once waits to be tried again; it doubles with
+	// each try, up to 10 minutes. 1 s when 0.
+	RefundPause time.Duration
 
 	// ConfirmBeans is from how many beans on a gift_send must say that its sender agreed to them;
 	// 10,000 when 0, negative for never.
@@ -60,6 +69,9 @@ func (cfg *Config) setDefaults() error {
 	if cfg.Inbox == 0 {
 		cfg.Inbox = 4096
 	}
+	if cfg.ProviderName == "" {
+		cfg.ProviderName = "sandbox"
+	}
 	if cfg.ConfirmBeans == 0 {
 		cfg.ConfirmBeans = 10_000
 	}
@@ -68,6 +80,8 @@ func (cfg *Config) setDefaults() error {
 		standard time.Duration
 	}{
 		{&cfg.TopUpWindow, 30 * time.Minute},
+		{&cfg.AskAfter, 15 * time.Second},
+		{&cfg.RefundPause, time.Second},
 		{&cfg.EnvelopeTimeout, time.Second},
 		{&cfg.PendingAfter, 10 * time.Second},
 		{&cfg.CatalogueAge, 5 * time.Second},

@@ -1,7 +1,10 @@
 package gift
 
 import (
+	"errors"
+	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"livecart/proto"
 )
@@ -26,8 +29,37 @@ var (
 	ErrUnknownTopUp  = proto.Refuse(proto.ReasonNotFound, "there is no such top-up")
 	ErrWrongAmount   = proto.Refuse(proto.ReasonPaymentAmountMismatch, "the payment's amount is not the top-up's")
 	ErrConfirmation  = proto.Refuse(proto.ReasonConfirmationRequired, "the sender has not agreed to what the gifts cost")
+	ErrUnknownLot    = proto.Refuse(proto.ReasonNotFound, "there is no such lot")
+	ErrBeansBack     = proto.Refuse(proto.ReasonInvalidQuantity, "refund 1 bean or more")
+	ErrRefundExceeds = proto.Refuse(proto.ReasonRefundExceedsPaid, "more than is left of the lot")
+	ErrUnknownTip    = proto.Refuse(proto.ReasonNotFound, "there is no such tip")
+	ErrKeyConflict   = proto.Refuse(proto.ReasonIdempotencyConflict, "this key was used for something else")
 	ErrTopUpConflict = proto.Refuse(proto.ReasonIdempotencyConflict, "this key was used for another amount of beans")
 )
+
+// ErrNothingToSettle is for a host without unsettled tips and reversals in the period.
+var ErrNothingToSettle = proto.Refuse(proto.ReasonNothingToSettle, "the host has nothing unsettled before this time")
+
+// wrap adds the operation to an error that is not a refusal; those are told as they are.
+func wrap(err error, format string, args ...any) error {
+	if _, ok := errors.AsType[*proto.Problem](err); ok {
+		return err
+	}
+	return fmt.Errorf(format+": %w", append(args, err)...)
+}
+
+// checkKeyed checks who gives a keyed order, and its key.
+func checkKeyed(by, key string) error {
+	switch {
+	case by == "":
+		return ErrSignIn
+	case len(by) > maxUser || !storable(by):
+		return invalid("a user id is 1 to %d bytes of text", maxUser)
+	case key == "" || utf8.RuneCountInString(key) > proto.MaxRequestID || !storable(key):
+		return invalid("a key has 1 to %d characters", proto.MaxRequestID)
+	}
+	return nil
+}
 
 // confirmationRequired names the beans that a sender has not agreed to. The answer is recorded.
 func confirmationRequired(beans int64) error {

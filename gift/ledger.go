@@ -62,6 +62,9 @@ func (l *Ledger) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	workers.Go(l.bookAll)
 	workers.Go(l.announceAll)
+	if l.cfg.Provider != nil {
+		workers.Go(func() { l.askProvider(ctx) }) // ends with ctx
+	}
 	l.sweepUntil(ctx)
 	err = sub.Close()
 	l.inbox.close()

@@ -91,12 +91,15 @@ func newTipRequest(roomID string, by *proto.User, requestID string, cmd *proto.G
 func storable(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
 
 // tidyName makes a display name storable and short; a tip must not fail for it.
-func tidyName(name string) string {
-	name = strings.ReplaceAll(strings.ToValidUTF8(name, ""), "\x00", "")
-	if runes := []rune(name); len(runes) > maxName {
-		return string(runes[:maxName])
+func tidyName(name string) string { return tidyText(name, maxName) }
+
+// tidyText makes a text storable and cuts it to most characters.
+func tidyText(text string, most int) string {
+	text = strings.ReplaceAll(strings.ToValidUTF8(text, ""), "\x00", "")
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:most])
 	}
-	return name
+	return text
 }
 
 // hashTip tells requests under one key apart. None of the parts can hold a space.

@@ -64,9 +64,10 @@ func (g *Gifts) TopUp(ctx context.Context, userID, key string, beans int64) (*To
 		return nil, ErrBeans
 	}
 	_, err := g.pool.Exec(ctx, `
-		INSERT INTO topup (id, user_id, key, beans, amount, currency, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp() + make_interval(secs => $7)) ON CONFLICT (user_id, key) DO NOTHING`,
-		store.NewID("top"), userID, key, beans, Price(beans), Currency, g.cfg.TopUpWindow.Seconds())
+		INSERT INTO topup (id, user_id, key, beans, amount, currency, expires_at, ask_at)
+		VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp() + make_interval(secs => $7), clock_timestamp() + make_interval(secs => $8))
+		ON CONFLICT (user_id, key) DO NOTHING`,
+		store.NewID("top"), userID, key, beans, Price(beans), Currency, g.cfg.TopUpWindow.Seconds(), g.cfg.AskAfter.Seconds())
 	if err != nil {
 		return nil, fmt.Errorf("open top-up: %w", err)
 	}
@@ -96,28 +97,31 @@ func (g *Gifts) TopUp(ctx context.Context, userID, key string, beans int64) (*To
 // What came of a notice, as recorded.
 const (
 	noticeAccepted  = "accepted"
-	noticeDuplicate = "duplicate" // the top-up was paid by another event: money to give back
-	noticeMismatch  = "amount_mismatch"
+	noticeDuplicate = "duplicate"       // the top-up was paid by another event: the money goes back
+	noticeMismatch  = "amount_mismatch" // the money goes back
 	noticeUnmatched = "unmatched"
 )
 
 // Paid takes a payment notice: it credits the top-up's beans once and tells the user. The same
-// event again is answered as the first time. [ErrWrongAmount] and [ErrUnknownTopUp] mean that the
-// notice was recorded as such and credited nothing; any other error, that it was not recorded.
-func (g *Gifts) Paid(ctx context.Context, n Notice) error {
+// event again is answered as the first time. Money of another amount, and money for a top-up that was
+// paid already, is given back. [ErrWrongAmount] and [ErrUnknownTopUp] mean that the notice was
+// recorded as such and credited nothing; any other error, that it was not recorded.
+func (g *Gifts) Paid(ctx context.Context, n Notice) error { return g.cfg.paid(ctx, n) }
+
+func (cfg *Config) paid(ctx context.Context, n Notice) error {
 	if n.Provider == "" || n.EventID == "" || !storable(n.Provider+n.EventID+n.PaymentID+n.Currency) {
 		return invalid("a payment notice names its provider and event")
 	}
 	var result, userID string
 	var c credit
-	err := store.InTx(ctx, g.pool, func(tx pgx.Tx) (err error) {
+	err := store.InTx(ctx, cfg.Pool, func(tx pgx.Tx) (err error) {
 		result, userID, c, err = takeNotice(ctx, tx, n)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("payment notice %s: %w", n.EventID, err)
 	}
-	g.announce(userID, c)
+	cfg.announce(userID, c)
 	switch result {
 	case noticeMismatch:
 		return ErrWrongAmount
@@ -155,6 +159,14 @@ func takeNotice(ctx context.Context, tx pgx.Tx, n Notice) (result, userID string
 	}
 	if err != nil {
 		return "", "", c, fmt.Errorf("record notice: %w", err)
+	}
+	if (result == noticeDuplicate || result == noticeMismatch) && n.Amount > 0 {
+		_, err = tx.Exec(ctx, `
+			INSERT INTO topup_refund (id, topup_id, kind, provider, event_id, amount, currency) VALUES ($1, $2, 'payment', $3, $4, $5, $6)`,
+			store.NewID("brf"), n.PaymentID, n.Provider, n.EventID, n.Amount, n.Currency)
+		if err != nil {
+			return "", "", c, fmt.Errorf("give money back: %w", err)
+		}
 	}
 	if result != noticeAccepted {
 		return result, userID, c, nil

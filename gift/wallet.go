@@ -69,7 +69,7 @@ func (g *Gifts) Grant(ctx context.Context, userID, key string, beans int64) erro
 	if c.beans != beans {
 		return ErrTopUpConflict
 	}
-	g.announce(userID, c)
+	g.cfg.announce(userID, c)
 	return nil
 }
 
@@ -93,8 +93,8 @@ func addLot(ctx context.Context, tx pgx.Tx, l lot) (credit, error) {
 	if _, err := tx.Exec(ctx, `INSERT INTO wallet (user_id) VALUES ($1) ON CONFLICT DO NOTHING`, l.userID); err != nil {
 		return credit{}, fmt.Errorf("open wallet: %w", err)
 	}
-	if _, err := tx.Exec(ctx, `SELECT 1 FROM wallet WHERE user_id = $1 FOR UPDATE`, l.userID); err != nil {
-		return credit{}, fmt.Errorf("lock wallet: %w", err)
+	if _, err := lockWallet(ctx, tx, l.userID); err != nil {
+		return credit{}, err
 	}
 	var c credit
 	err := tx.QueryRow(ctx, `SELECT beans, balance, version, at FROM bean_lot WHERE user_id = $1 AND kind = $2 AND key = $3`,
@@ -106,10 +106,8 @@ func addLot(ctx context.Context, tx pgx.Tx, l lot) (credit, error) {
 		return credit{}, fmt.Errorf("read lot: %w", err)
 	}
 	c = credit{beans: l.beans, isNew: true}
-	err = tx.QueryRow(ctx, `UPDATE wallet SET balance = balance + $2, version = version + 1 WHERE user_id = $1
-		RETURNING balance, version, clock_timestamp()`, l.userID, l.beans).Scan(&c.balance, &c.version, &c.at)
-	if err != nil {
-		return credit{}, fmt.Errorf("credit wallet: %w", err)
+	if c.balance, c.version, c.at, err = moveBeans(ctx, tx, l.userID, l.beans); err != nil {
+		return credit{}, err
 	}
 	_, err = tx.Exec(ctx, `
 		INSERT INTO bean_lot (id, user_id, kind, key, beans, amount, currency, balance, version, at)
@@ -121,14 +119,34 @@ func addLot(ctx context.Context, tx pgx.Tx, l lot) (credit, error) {
 	return c, nil
 }
 
-// announce tells a user's connections about a committed credit. A lost one heals when they next
-// read their balance.
-func (g *Gifts) announce(userID string, c credit) {
+// lockWallet locks the wallet of a user who has one.
+func lockWallet(ctx context.Context, tx pgx.Tx, userID string) (w account, err error) {
+	err = tx.QueryRow(ctx, `SELECT balance, version FROM wallet WHERE user_id = $1 FOR UPDATE`, userID).Scan(&w.balance, &w.version)
+	if err != nil {
+		return w, fmt.Errorf("lock wallet: %w", err)
+	}
+	return w, nil
+}
+
+// moveBeans adds beans, which may be negative, to a wallet that this transaction has locked, and
+// returns the wallet after it and the time.
+func moveBeans(ctx context.Context, tx pgx.Tx, userID string, beans int64) (balance, version int64, at time.Time, err error) {
+	err = tx.QueryRow(ctx, `UPDATE wallet SET balance = balance + $2, version = version + 1 WHERE user_id = $1
+		RETURNING balance, version, clock_timestamp()`, userID, beans).Scan(&balance, &version, &at)
+	if err != nil {
+		return 0, 0, at, fmt.Errorf("move beans: %w", err)
+	}
+	return balance, version, at, nil
+}
+
+// announce tells a user's connections about a committed change of their wallet. A lost one heals when
+// they next read their balance.
+func (cfg *Config) announce(userID string, c credit) {
 	if !c.isNew {
 		return
 	}
-	err := g.bus.PublishPrivate(balanceEvent(userID, c.at, &proto.WalletBalance{Balance: c.balance, Version: c.version}))
+	err := cfg.Bus.PublishPrivate(balanceEvent(userID, c.at, &proto.WalletBalance{Balance: c.balance, Version: c.version}))
 	if err != nil {
-		g.log.Warn("announce balance", "err", err)
+		cfg.Log.Warn("announce balance", "err", err)
 	}
 }

@@ -1,9 +1,13 @@
--- A user's lots and tips in the order of the wallet's versions: versions 1, 2, 3 …, each with the
+-- A user's lots, tips, reversals and refunds in the order of the wallet's versions: versions 1, 2, 3 …, each with the
 -- balance so far, the last one with the wallet's own.
 WITH entry AS (
     SELECT user_id, version, beans AS delta, balance FROM bean_lot
     UNION ALL
     SELECT sender_id, version, -beans, balance FROM tip
+    UNION ALL
+    SELECT sender_id, version, beans, balance FROM tip_reversal
+    UNION ALL
+    SELECT user_id, version, -beans, balance FROM lot_refund
 ), history AS (
     SELECT user_id, version, balance,
            row_number() OVER w AS n,

@@ -118,7 +118,7 @@ CREATE TABLE settlement (
 CREATE TABLE settlement_entry (
     -- The id of a tip or of a reversal.
     entry_id      text PRIMARY KEY,
-    settlement_id text NOT NULL REFERENCES settlement (id)
+    settlement_id text NOT NULL REFERENCES settlement (id) DEFERRABLE INITIALLY DEFERRED
 );
 CREATE INDEX settlement_entry_settlement ON settlement_entry (settlement_id);
 
