@@ -130,6 +130,8 @@ func ledgerAnswer(d *proto.FlashDecision) answer {
 		return answer{err: ErrKeyConflict}
 	case outcomeSaleNotFound:
 		return answer{err: ErrSaleNotFound}
+	case outcomeOwnSale:
+		return answer{err: ErrOwnSale}
 	}
 	if refusal, ok := refusals[outcomeWords[d.Outcome]]; ok {
 		return answer{err: refusal}

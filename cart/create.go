@@ -18,20 +18,18 @@ const (
 	MaxQuantity = 99 // pieces of a line
 )
 
-//go:embed sql/read_offers.sql
-var readOffersSQL string
-
 //go:embed sql/insert_order.sql
 var insertOrderSQL string
 
-// CreateOrder orders listings of one shop, all or nothing, at the prices of the moment; the pieces
-// are the buyer's until the payment window ends. In a room only what is on its shelf can be
-// ordered; an empty roomID stands for no room.
+// CreateOrders orders listings, all or nothing, at the prices of the moment; the pieces are the
+// buyer's until the payment window ends. Each shop gets an order of its own, in the order in which the
+// shops' first lines come. In a room only what is on its shelf can be ordered; an empty roomID stands
+// for no room.
 //
-// The outcome is recorded under (buyer, requestID): sending the same again returns the same order
-// as it is then, or ErrSoldOut again; other content is ErrKeyConflict. Not recorded: ErrRoomNotFound,
+// The outcome is recorded under (buyer, requestID): sending the same again returns the same orders
+// as they are then, or ErrSoldOut again; other content is ErrKeyConflict. Not recorded: ErrRoomNotFound,
 // ErrListingNotFound, ErrProductNotInRoom, ErrProductOffSale, ErrInvalidQuantity, invalid_argument.
-func (c *Cart) CreateOrder(ctx context.Context, roomID string, by Buyer, requestID string, cmd *proto.OrderCreate) (*proto.Order, error) {
+func (c *Cart) CreateOrders(ctx context.Context, roomID string, by Buyer, requestID string, cmd *proto.OrderCreate) ([]*proto.Order, error) {
 	if err := checkOrder(by, requestID, cmd); err != nil {
 		return nil, err
 	}
@@ -44,12 +42,12 @@ func (c *Cart) CreateOrder(ctx context.Context, roomID string, by Buyer, request
 		o.listings = append(o.listings, item.ListingId)
 	}
 	if err := store.InTx(ctx, c.cfg.Pool, func(tx pgx.Tx) error { return o.run(ctx, tx) }); err != nil {
-		return nil, wrap(err, "create order")
+		return nil, wrap(err, "create orders")
 	}
 	if o.made {
-		c.cfg.entered(o.order)
+		c.cfg.entered(o.orders...)
 	}
-	return o.order, o.refusal
+	return o.orders, o.refusal
 }
 
 // orderHash is contentHash with the room: the same items in another room are another order.
@@ -91,7 +89,7 @@ func checkOrder(by Buyer, requestID string, cmd *proto.OrderCreate) error {
 	return nil
 }
 
-// creation is one CreateOrder; run fills in what came of it and may be run again.
+// creation is one CreateOrders; run fills in what came of it and may be run again.
 type creation struct {
 	cfg      Config
 	roomID   string
@@ -101,13 +99,13 @@ type creation struct {
 	cmd      *proto.OrderCreate
 	listings []string
 
-	order   *proto.Order
+	orders  []*proto.Order
 	refusal error // recorded, so the transaction commits
 	made    bool
 }
 
 func (o *creation) run(ctx context.Context, tx pgx.Tx) error {
-	o.order, o.refusal, o.made = nil, nil, false
+	o.orders, o.refusal, o.made = nil, nil, false
 	// Asked before the locks for speed, and again by the insert below for certainty.
 	if done, err := o.recorded(ctx, tx); done || err != nil {
 		return err
@@ -129,13 +127,17 @@ func (o *creation) run(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	outcome := "ordered"
-	orderID := store.NewID("ord")
 	if basket.soldOut {
 		outcome = "sold_out"
 	}
+	// Ids of one process rise, so the orders' ids stand in the order of the parcels.
+	ids := make([]string, len(basket.parcels))
+	for i := range ids {
+		ids[i] = store.NewID("ord")
+	}
 	tag, err := tx.Exec(ctx, `
 		INSERT INTO attempt (buyer_id, key, kind, hash, outcome, order_id) VALUES ($1, $2, $3, $4, $5, CASE WHEN $5 = 'ordered' THEN $6 END)
-		ON CONFLICT DO NOTHING`, o.by.User.Id, o.key, kindOrderCreate, o.hash, outcome, orderID)
+		ON CONFLICT DO NOTHING`, o.by.User.Id, o.key, kindOrderCreate, o.hash, outcome, ids[0])
 	if err != nil {
 		return err
 	}
@@ -147,11 +149,11 @@ func (o *creation) run(ctx context.Context, tx pgx.Tx) error {
 		o.refusal = ErrSoldOut
 		return nil
 	}
-	if err := o.write(ctx, tx, orderID, basket); err != nil {
+	if err := o.write(ctx, tx, ids, basket); err != nil {
 		return err
 	}
 	o.made = true
-	o.order, err = readOrder(ctx, tx, orderID)
+	o.orders, err = readOrders(ctx, tx, ids)
 	return err
 }
 
@@ -164,7 +166,7 @@ func (o *creation) recorded(ctx context.Context, tx pgx.Tx) (bool, error) {
 	if !bytes.Equal(a.hash, o.hash) {
 		return true, ErrKeyConflict
 	}
-	o.order, o.refusal = a.answer(ctx, tx)
+	o.orders, o.refusal = a.answers(ctx, tx)
 	return true, nil
 }
 
@@ -177,13 +179,6 @@ func (o *creation) lock(ctx context.Context, tx pgx.Tx) error {
 	}
 	_, err = tx.Exec(ctx, `SELECT FROM sku WHERE id IN (SELECT sku_id FROM listing WHERE id = ANY ($1)) ORDER BY id FOR UPDATE`, o.listings)
 	return err
-}
-
-// offer is a listing as it stands under the locks.
-type offer struct {
-	listingID, skuID, shopID, currency, title, imageURL string
-	price, available                                    int64
-	onSale, shelved                                     bool
 }
 
 func (o *creation) offers(ctx context.Context, tx pgx.Tx) (map[string]offer, error) {
@@ -200,43 +195,8 @@ func (o *creation) offers(ctx context.Context, tx pgx.Tx) (map[string]offer, err
 	return offers, err
 }
 
-// basket is what an order would be.
-type basket struct {
-	shopID, currency string
-	lines            []offer
-	quantities       []int32
-	amount           int64
-	taken            map[string]int64 // by sku
-	soldOut          bool
-}
-
-// fillBasket decides an order on the offers of its listings; the refusals that are not recorded are
-// its errors.
-func fillBasket(items []*proto.OrderItem, offers map[string]offer) (basket, error) {
-	b := basket{taken: map[string]int64{}}
-	for _, item := range items {
-		f, ok := offers[item.ListingId]
-		switch {
-		case !ok:
-			return b, ErrListingNotFound
-		case !f.shelved:
-			return b, ErrProductNotInRoom
-		case !f.onSale:
-			return b, ErrProductOffSale
-		case b.shopID != "" && b.shopID != f.shopID:
-			return b, invalid("an order is of one shop")
-		}
-		b.shopID, b.currency = f.shopID, f.currency
-		b.lines = append(b.lines, f)
-		b.quantities = append(b.quantities, item.Quantity)
-		b.amount += f.price * int64(item.Quantity)
-		b.taken[f.skuID] += int64(item.Quantity)
-		b.soldOut = b.soldOut || b.taken[f.skuID] > f.available
-	}
-	return b, nil
-}
-
-func (o *creation) write(ctx context.Context, tx pgx.Tx, orderID string, b basket) error {
+// write makes the orders and takes their pieces.
+func (o *creation) write(ctx context.Context, tx pgx.Tx, ids []string, b basket) error {
 	var shipTo []byte
 	if o.cmd.ShipTo != nil {
 		var err error
@@ -244,21 +204,26 @@ func (o *creation) write(ctx context.Context, tx pgx.Tx, orderID string, b baske
 			return err
 		}
 	}
-	var skus, titles, images []string
-	var prices []int64
-	for _, f := range b.lines {
-		skus, titles, images, prices = append(skus, f.skuID), append(titles, f.title), append(images, f.imageURL), append(prices, f.price)
+	batch := new(pgx.Batch)
+	for i, p := range b.parcels {
+		splitFrom := ""
+		if i > 0 {
+			splitFrom = ids[0]
+		}
+		var listings, skus, titles, images []string
+		var prices []int64
+		for _, f := range p.lines {
+			listings, skus, titles = append(listings, f.listingID), append(skus, f.skuID), append(titles, f.title)
+			images, prices = append(images, f.imageURL), append(prices, f.price)
+		}
+		batch.Queue(insertOrderSQL, ids[i], p.shopID, o.roomID, o.by.User.Id, o.by.User.Name, o.key, p.currency, p.amount, shipTo,
+			o.by.Source, o.by.Guide, o.cfg.OrderPayWindow.Seconds(), listings, skus, titles, images, p.quantities, prices, splitFrom)
 	}
-	_, err := tx.Exec(ctx, insertOrderSQL, orderID, b.shopID, o.roomID, o.by.User.Id, o.by.User.Name, o.key, b.currency, b.amount, shipTo,
-		o.by.Source, o.by.Guide, o.cfg.OrderPayWindow.Seconds(), o.listings, skus, titles, images, b.quantities, prices)
-	if err != nil {
-		return err
-	}
-	var ids []string
+	var skus []string
 	var taken []int64
 	for id, n := range b.taken {
-		ids, taken = append(ids, id), append(taken, n)
+		skus, taken = append(skus, id), append(taken, n)
 	}
-	_, err = tx.Exec(ctx, `UPDATE sku SET sold = sold + t.n FROM unnest($1::text[], $2::bigint[]) AS t (id, n) WHERE sku.id = t.id`, ids, taken)
-	return err
+	batch.Queue(`UPDATE sku SET sold = sold + t.n FROM unnest($1::text[], $2::bigint[]) AS t (id, n) WHERE sku.id = t.id`, skus, taken)
+	return tx.SendBatch(ctx, batch).Close()
 }

@@ -20,6 +20,7 @@ const (
 	outcomeNotStarted   = proto.FlashOutcome_FLASH_OUTCOME_NOT_STARTED
 	outcomeConflict     = proto.FlashOutcome_FLASH_OUTCOME_CONFLICT
 	outcomeSaleNotFound = proto.FlashOutcome_FLASH_OUTCOME_SALE_NOT_FOUND
+	outcomeOwnSale      = proto.FlashOutcome_FLASH_OUTCOME_OWN_SALE
 )
 
 // outcomeWords are the outcomes that are recorded, as the table attempt spells them.
@@ -65,8 +66,8 @@ type decision struct {
 
 // decide decides attempts in their order, each on the books as those before it left them: sold
 // counts and the buyers' pieces rise with each order. A key's first attempt counts, equal ones after
-// it get the same outcome, others are conflicts. What is not final (not started, no such sale)
-// leaves no trace.
+// it get the same outcome, others are conflicts. What is not final (not started, no such sale, the own
+// sale) leaves no trace.
 func (b *books) decide(asked []*proto.FlashAttempt) []decision {
 	decided := make([]decision, len(asked))
 	firsts := make(map[attemptKey]int, len(asked))
@@ -102,6 +103,8 @@ func (b *books) decideOne(a *proto.FlashAttempt) decision {
 	switch {
 	case sale == nil || sale.roomID != a.RoomId:
 		return decision{outcome: outcomeSaleNotFound}
+	case sale.isOwn(a.Buyer):
+		return decision{outcome: outcomeOwnSale}
 	case sale.endedAt(b.now):
 		return decision{outcome: outcomeEnded, fresh: true}
 	case b.now.Before(sale.startsAt):

@@ -21,7 +21,7 @@ const (
 )
 
 // Order returns an own order by its id, or by the request_id of the flash_buy or order_create that
-// made it. A recorded outcome that made no order comes back as its refusal (ErrSoldOut and others).
+// made it, which [Cart.OrdersOf] tells in whole. A recorded outcome that made no order comes back as its refusal (ErrSoldOut and others).
 // ErrOrderNotFound is for another's order, and for a request_id without a recorded outcome: not
 // sent, not decided yet, or refused without a record.
 func (c *Cart) Order(ctx context.Context, userID string, cmd *proto.OrderGet) (*proto.Order, error) {
@@ -36,21 +36,31 @@ func (c *Cart) Order(ctx context.Context, userID string, cmd *proto.OrderGet) (*
 		}
 		return o, err
 	case cmd.OfRequestId != "":
-		if err := checkKey(cmd.OfRequestId); err != nil {
+		orders, err := c.OrdersOf(ctx, userID, cmd.OfRequestId)
+		if err != nil {
 			return nil, err
 		}
-		for _, kind := range []string{kindFlashBuy, kindOrderCreate} {
-			a, err := readAttempt(ctx, c.cfg.Pool, userID, kind, cmd.OfRequestId)
-			if err != nil {
-				return nil, err
-			}
-			if a != nil {
-				return a.answer(ctx, c.cfg.Pool)
-			}
-		}
-		return nil, ErrOrderNotFound
+		return orders[0], nil
 	}
 	return nil, invalid("order_id or of_request_id is needed")
+}
+
+// OrdersOf returns what a flash_buy or order_create of the user made: one order, or one of each shop
+// as [Cart.CreateOrders] returned them. Refusals are those of [Cart.Order].
+func (c *Cart) OrdersOf(ctx context.Context, userID, requestID string) ([]*proto.Order, error) {
+	if err := checkKey(requestID); err != nil {
+		return nil, err
+	}
+	for _, kind := range []string{kindFlashBuy, kindOrderCreate} {
+		a, err := readAttempt(ctx, c.cfg.Pool, userID, kind, requestID)
+		if err != nil {
+			return nil, err
+		}
+		if a != nil {
+			return a.answers(ctx, c.cfg.Pool)
+		}
+	}
+	return nil, ErrOrderNotFound
 }
 
 // Orders returns a page of the user's own orders, newest first.

@@ -115,7 +115,8 @@ var refusals = map[string]error{
 	"rejected":        ErrRejected,
 }
 
-// answer returns the attempt's order as it is now, or the refusal that was recorded.
+// answer returns the attempt's order as it is now, the first where it made several, or the refusal that
+// was recorded.
 func (a *attempt) answer(ctx context.Context, q store.Querier) (*proto.Order, error) {
 	if a.outcome == "ordered" {
 		return readOrder(ctx, q, a.orderID)
@@ -124,4 +125,21 @@ func (a *attempt) answer(ctx context.Context, q store.Querier) (*proto.Order, er
 		return nil, refusal
 	}
 	return nil, fmt.Errorf("attempt has the unknown outcome %q", a.outcome)
+}
+
+// answers is answer for a key that may have made several orders, the first of them first.
+func (a *attempt) answers(ctx context.Context, q store.Querier) ([]*proto.Order, error) {
+	if a.outcome != "ordered" {
+		_, err := a.answer(ctx, q)
+		return nil, err
+	}
+	rows, err := q.Query(ctx, `SELECT id FROM orders WHERE id = $1 OR split_from = $1 ORDER BY id`, a.orderID)
+	if err != nil {
+		return nil, fmt.Errorf("orders of an attempt: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("orders of an attempt: %w", err)
+	}
+	return readOrders(ctx, q, ids)
 }

@@ -231,10 +231,22 @@ func items(pairs ...any) *proto.OrderCreate {
 	return cmd
 }
 
+// create is CreateOrders for what makes one order.
+func (m *market) create(ctx context.Context, room string, by Buyer, key string, cmd *proto.OrderCreate) (*proto.Order, error) {
+	orders, err := m.cart.CreateOrders(ctx, room, by, key, cmd)
+	if err != nil {
+		return nil, err
+	}
+	if len(orders) != 1 {
+		return nil, fmt.Errorf("%d orders were made", len(orders))
+	}
+	return orders[0], nil
+}
+
 // order makes an ordinary order of the buyer "ann".
 func (m *market) order(key string, pairs ...any) *proto.Order {
 	m.t.Helper()
-	o, err := m.cart.CreateOrder(m.t.Context(), "demo", buyer("ann"), key, items(pairs...))
+	o, err := m.create(m.t.Context(), "demo", buyer("ann"), key, items(pairs...))
 	m.must(err)
 	return o
 }

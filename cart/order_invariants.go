@@ -89,10 +89,19 @@ var orderInvariants = []store.Invariant{{
 		WHERE o.state IS DISTINCT FROM e.to_state`,
 }, {
 	Name: "order_has_attempt",
-	Doc:  "An attempt is recorded as ordered if and only if its order exists, and no order has two.",
+	Doc:  "An attempt is recorded as ordered if and only if its order exists, and no order has two. An order that was split from another has none of its own.",
 	SQL: `SELECT coalesce(o.id, a.order_id) AS order_id, max(a.buyer_id) AS buyer_id, max(a.key) AS key, count(a.key) AS attempts
-		FROM orders o FULL JOIN (SELECT * FROM attempt WHERE outcome = 'ordered' OR order_id IS NOT NULL) a
+		FROM (SELECT * FROM orders WHERE split_from IS NULL) o
+		FULL JOIN (SELECT * FROM attempt WHERE outcome = 'ordered' OR order_id IS NOT NULL) a
 			ON a.order_id = o.id AND a.outcome = 'ordered' AND a.buyer_id = o.buyer_id AND a.key = o.request_id
 		GROUP BY coalesce(o.id, a.order_id)
 		HAVING count(*) <> 1 OR count(o.id) <> 1 OR count(a.key) <> 1`,
+}, {
+	Name: "order_split",
+	Doc:  "Orders that were split from another are ordinary ones of its buyer and request_id, and no two of those are of one shop.",
+	SQL: `SELECT o.id AS order_id, o.split_from, o.shop_id
+		FROM orders o JOIN orders f ON f.id = o.split_from
+		WHERE f.split_from IS NOT NULL OR o.sale_id IS NOT NULL OR f.sale_id IS NOT NULL
+		   OR (o.buyer_id, o.request_id, o.room_id) <> (f.buyer_id, f.request_id, f.room_id)
+		   OR EXISTS (SELECT FROM orders x WHERE x.id <> o.id AND x.shop_id = o.shop_id AND (x.id = f.id OR x.split_from = f.id))`,
 }}

@@ -70,6 +70,9 @@ func scanProduct(row pgx.CollectableRow) (*proto.Product, error) {
 // the shelf. p.Version, p.Currency and the listings' available are ignored. Listings that p does
 // not name stay as they are.
 //
+// A listing may be of a sku that another shop shares with this one (see [Cart.ShareSku]); its stock is
+// the other shop's to set. Else ErrForbidden is for another shop's sku.
+//
 // stock sets how many pieces of a sku there are in all, the sold ones included; it makes skus that
 // do not exist. It cannot fall below what is sold or moved into sales: ErrInvalidQuantity.
 func (c *Cart) PutProduct(ctx context.Context, p *proto.Product, stock map[string]int64) (*proto.Product, error) {
@@ -223,7 +226,10 @@ func putStock(ctx context.Context, tx pgx.Tx, p *proto.Product, stock map[string
 		case err != nil:
 			return err
 		case shopID != p.ShopId:
-			return proto.Refuse(proto.ReasonForbidden, "sku %s is another shop's", id)
+			if err := checkShared(ctx, tx, id, p.ShopId, given); err != nil {
+				return err
+			}
+			continue
 		case !given || pieces == had:
 			continue
 		case pieces < taken:

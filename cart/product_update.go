@@ -11,10 +11,12 @@ import (
 )
 
 // UpdateProduct changes a product on the room's shelf: title, whether it is on sale, prices, and
-// its place. It raises the version and is announced in every room that has the product.
+// its place. It raises the version and is announced in every room that has the product. Of another
+// shop's product on the shelf only the place may be changed, which leaves its version as it is and is
+// announced in this room.
 //
-// Refusals: ErrRoomNotFound, ErrProductNotInRoom for a product that is not on this room's shelf or
-// not the room's shop's, ErrVersionConflict unless expected_version is the product's,
+// Refusals: ErrRoomNotFound, ErrProductNotInRoom for a product that is not on this room's shelf,
+// ErrForbidden for more than the place of another shop's, ErrVersionConflict unless expected_version is the product's,
 // ErrListingNotFound, and invalid_argument. A product that goes off sale or off the shelf is no
 // longer on show.
 func (c *Cart) UpdateProduct(ctx context.Context, roomID string, by *proto.User, cmd *proto.ProductUpdate) (*proto.Product, error) {
@@ -39,22 +41,37 @@ func (c *Cart) UpdateProduct(ctx context.Context, roomID string, by *proto.User,
 		if err != nil {
 			return err
 		}
+		room, err := readRoom(ctx, tx, roomID)
+		if err != nil {
+			return err
+		}
+		own := product.ShopId == room.shopID
+		if !own && (cmd.Title != nil || cmd.OnSale != nil || len(cmd.Prices) > 0) {
+			return proto.Refuse(proto.ReasonForbidden, "product %s is another shop's: only its place is the room's to change", product.Id)
+		}
 		if product.Version != cmd.ExpectedVersion {
 			return ErrVersionConflict
 		}
-		if err := editProduct(ctx, tx, product, cmd); err != nil {
-			return err
+		if own {
+			if err := editProduct(ctx, tx, product, cmd); err != nil {
+				return err
+			}
 		}
+		place := unmoved
 		if cmd.Position != nil {
-			if _, err := placeOnShelf(ctx, tx, roomID, product.Id, int(cmd.GetPosition())); err != nil {
+			if place, err = placeOnShelf(ctx, tx, roomID, product.Id, int(cmd.GetPosition())); err != nil {
 				return err
 			}
 		}
 		if product, err = readProduct(ctx, tx, product.Id); err != nil {
 			return err
 		}
-		if err := news.productUpdated(ctx, tx, product); err != nil {
-			return err
+		if own {
+			if err := news.productUpdated(ctx, tx, product); err != nil {
+				return err
+			}
+		} else if place > 0 {
+			news.add(roomID, productUpdatedEvent(product, int32(place)))
 		}
 		if cmd.Position != nil && cmd.GetPosition() == 0 {
 			news.add(roomID, productUpdatedEvent(product, 0))
@@ -76,13 +93,12 @@ func (c *Cart) UpdateProduct(ctx context.Context, roomID string, by *proto.User,
 	return product, nil
 }
 
-// lockShelved locks a product that is on the room's shelf and of the room's shop.
+// lockShelved locks a product that is on the room's shelf.
 func lockShelved(ctx context.Context, tx pgx.Tx, roomID, productID string) (*proto.Product, error) {
 	if !store.ValidID(productID) {
 		return nil, ErrProductNotInRoom
 	}
-	r, err := readRoom(ctx, tx, roomID)
-	if err != nil {
+	if _, err := readRoom(ctx, tx, roomID); err != nil {
 		return nil, err
 	}
 	product, err := lockProduct(ctx, tx, productID)
@@ -97,7 +113,7 @@ func lockShelved(ctx context.Context, tx pgx.Tx, roomID, productID string) (*pro
 	if err != nil {
 		return nil, err
 	}
-	if !shelved || product.ShopId != r.shopID {
+	if !shelved {
 		return nil, ErrProductNotInRoom
 	}
 	return product, nil

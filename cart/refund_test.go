@@ -20,7 +20,7 @@ func (m *market) paid(key string, pairs ...any) *proto.Order {
 	m.t.Helper()
 	cmd := items(pairs...)
 	cmd.ShipTo = goodAddress()
-	made, err := m.cart.CreateOrder(m.t.Context(), "demo", buyer("ann"), key, cmd)
+	made, err := m.create(m.t.Context(), "demo", buyer("ann"), key, cmd)
 	m.must(err)
 	return m.settle(made)
 }
@@ -229,7 +229,7 @@ func TestLateMoneyIsRefunded(t *testing.T) {
 	o := m.order("k", "pot", 3)
 	p := m.pay(o.Id)
 	m.expire(o.Id)
-	bobs, err := m.cart.CreateOrder(t.Context(), "demo", buyer("bob"), "b", items("pot", 3))
+	bobs, err := m.create(t.Context(), "demo", buyer("bob"), "b", items("pot", 3))
 	m.must(err)
 	first, second := success(p, "late"), success(p, "again")
 	first.TransactionID, second.TransactionID = "t1", "t2"

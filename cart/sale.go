@@ -39,17 +39,19 @@ type saleRow struct {
 	closed, soldOut                                 bool
 	version, epoch                                  int64
 	createdBy, redisRun                             string
+	hostID                                          string // of the room
 }
 
 // saleColumns are what scanSale reads.
 const saleColumns = `id, room_id, shop_id, product_id, listing_id, sku_id, title, image_url, currency, price, original_price,
-	quantity, sold, per_buyer_limit, starts_at, ends_at, closed_at IS NOT NULL, sold_out, version, epoch, created_by, redis_run`
+	quantity, sold, per_buyer_limit, starts_at, ends_at, closed_at IS NOT NULL, sold_out, version, epoch, created_by, redis_run,
+	coalesce((SELECT host_id FROM room WHERE room.id = sale.room_id), '')`
 
 func scanSale(row pgx.CollectableRow) (*saleRow, error) {
 	s := new(saleRow)
 	return s, row.Scan(&s.id, &s.roomID, &s.shopID, &s.productID, &s.listingID, &s.skuID, &s.title, &s.imageURL, &s.currency,
 		&s.price, &s.originalPrice, &s.quantity, &s.sold, &s.limit, &s.startsAt, &s.endsAt, &s.closed, &s.soldOut, &s.version,
-		&s.epoch, &s.createdBy, &s.redisRun)
+		&s.epoch, &s.createdBy, &s.redisRun, &s.hostID)
 }
 
 // lockSalesSQL locks the sales of a list of ids in their order.
@@ -97,6 +99,13 @@ func lockSale(ctx context.Context, tx pgx.Tx, id string) (*saleRow, time.Time, e
 
 // endedAt reports whether nothing can be bought any more; once true it stays so.
 func (s *saleRow) endedAt(now time.Time) bool { return s.closed || !now.Before(s.endsAt) }
+
+// isOwn reports whether somebody may not buy in this sale: hosts and moderators, the room's host whatever
+// the own token says, and who started the sale.
+func (s *saleRow) isOwn(u *proto.User) bool {
+	return u.GetRole() == proto.Role_ROLE_HOST || u.GetRole() == proto.Role_ROLE_MODERATOR ||
+		u.GetId() == s.hostID || u.GetId() == s.createdBy
+}
 
 func (s *saleRow) phase(now time.Time) proto.SalePhase {
 	switch {

@@ -15,8 +15,8 @@ import (
 // ErrSaleRunning is for a second open sale of one sku.
 var ErrSaleRunning = proto.Refuse(proto.ReasonInvalidArgument, "this sku is in another sale that has not ended")
 
-// StartSale starts a flash sale of a listing whose product is on the room's shelf, now or at the
-// announced time, and moves its quantity out of the sku. Sent again under the same request_id it
+// StartSale starts a flash sale of a listing whose product is on the room's shelf, of whatever shop, now
+// or at the announced time, and moves its quantity out of the sku. Sent again under the same request_id it
 // returns the sale as it is then.
 //
 // Refusals: ErrRoomNotFound, ErrRoomNotLive unless the room is live or paused, ErrListingNotFound,
@@ -99,7 +99,7 @@ func (s *saleStart) run(ctx context.Context, tx pgx.Tx) error {
 	if !room.onAir() {
 		return ErrRoomNotLive
 	}
-	sale, err := s.offer(ctx, tx, room)
+	sale, err := s.offer(ctx, tx)
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func (s *saleStart) readAgain(ctx context.Context, tx pgx.Tx) error {
 
 // offer locks the listing's product, so that its price stands until the commit, and makes a sale of
 // it.
-func (s *saleStart) offer(ctx context.Context, tx pgx.Tx, room roomRow) (*saleRow, error) {
+func (s *saleStart) offer(ctx context.Context, tx pgx.Tx) (*saleRow, error) {
 	_, err := tx.Exec(ctx, `SELECT FROM product WHERE id = (SELECT product_id FROM listing WHERE id = $1) FOR SHARE`, s.cmd.ListingId)
 	if err != nil {
 		return nil, fmt.Errorf("lock product: %w", err)
@@ -171,7 +171,7 @@ func (s *saleStart) offer(ctx context.Context, tx pgx.Tx, room roomRow) (*saleRo
 	switch {
 	case found.RowsAffected() == 0:
 		return nil, ErrListingNotFound
-	case !f.shelved || f.shopID != room.shopID:
+	case !f.shelved:
 		return nil, ErrProductNotInRoom
 	case !f.onSale:
 		return nil, ErrProductOffSale

@@ -31,7 +31,7 @@ func TestStartSaleMovesItsPieces(t *testing.T) {
 	m.expect("again", again.Id, sale.Id)
 	_, err = m.cart.StartSale(t.Context(), "demo", host, "k1", minute(&proto.FlashStart{ListingId: "tea-s", Price: 998, Quantity: 10}))
 	m.refused(err, ErrKeyConflict)
-	_, err = m.cart.CreateOrder(t.Context(), "demo", buyer("ann"), "o", items("tea-s", 1))
+	_, err = m.create(t.Context(), "demo", buyer("ann"), "o", items("tea-s", 1))
 	m.refused(err, ErrSoldOut)
 	listed, err := m.cart.Sales(t.Context(), "demo")
 	m.must(err)

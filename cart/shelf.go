@@ -42,26 +42,57 @@ func readShelf(ctx context.Context, q store.Querier, roomID string, limit int) (
 	return shelf, nil
 }
 
-// PutOnShelf puts a product of the room's shop on the room's shelf, or moves it there: to position
-// 1 to the shelf's end; 0 or beyond the end is the end. The others make room, and the room is told
-// by product_updated unless nothing changed.
+// PutOnShelf puts a product on the room's shelf, or moves it there: to position 1 to the shelf's end;
+// 0 or beyond the end is the end. The others make room, and the room is told by product_updated
+// unless nothing changed.
+//
+// What is not there yet must be of the room's shop, or of a shop that shares every sku of the product
+// with it (see [Cart.ShareSku]); else ErrForbidden. Its orders are its own shop's.
 func (c *Cart) PutOnShelf(ctx context.Context, roomID, productID string, position int) error {
+	return c.putOnShelf(ctx, roomID, productID, position, mayShelve)
+}
+
+// PutAnyOnShelf is [Cart.PutOnShelf] for an operator: the product may be of any shop.
+func (c *Cart) PutAnyOnShelf(ctx context.Context, roomID, productID string, position int) error {
+	return c.putOnShelf(ctx, roomID, productID, position, nil)
+}
+
+// shelver refuses products that may not stand on a room's shelf.
+type shelver func(ctx context.Context, tx pgx.Tx, roomID, shopID string, p *proto.Product) error
+
+func (c *Cart) putOnShelf(ctx context.Context, roomID, productID string, position int, check shelver) error {
 	if position < 0 {
 		return invalid("a position is 0 or more")
 	}
 	if position == 0 {
 		position = MaxShelf
 	}
-	return c.changeShelf(ctx, roomID, productID, position)
+	return c.changeShelf(ctx, roomID, productID, position, check)
+}
+
+// mayShelve is what hosts are held to.
+func mayShelve(ctx context.Context, tx pgx.Tx, roomID, shopID string, p *proto.Product) error {
+	if p.ShopId == shopID {
+		return nil
+	}
+	var may bool
+	err := tx.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM shelf WHERE room_id = $1 AND product_id = $2) OR NOT EXISTS (
+			SELECT FROM listing l JOIN sku k ON k.id = l.sku_id LEFT JOIN sku_share s ON s.sku_id = k.id AND s.shop_id = $3
+			WHERE l.product_id = $2 AND (s.sku_id IS NULL OR k.shop_id <> $4))`, roomID, p.Id, shopID, p.ShopId).Scan(&may)
+	if err == nil && !may {
+		return proto.Refuse(proto.ReasonForbidden, "product %s is another shop's, which does not share it with the room's shop", p.Id)
+	}
+	return err
 }
 
 // RemoveFromShelf takes a product off the room's shelf and off show; one that is not there is no
 // error.
 func (c *Cart) RemoveFromShelf(ctx context.Context, roomID, productID string) error {
-	return c.changeShelf(ctx, roomID, productID, 0)
+	return c.changeShelf(ctx, roomID, productID, 0, nil)
 }
 
-func (c *Cart) changeShelf(ctx context.Context, roomID, productID string, position int) error {
+func (c *Cart) changeShelf(ctx context.Context, roomID, productID string, position int, check shelver) error {
 	var news roomNews
 	err := store.InTx(ctx, c.cfg.Pool, func(tx pgx.Tx) error {
 		news = roomNews{}
@@ -73,8 +104,10 @@ func (c *Cart) changeShelf(ctx context.Context, roomID, productID string, positi
 		if err != nil {
 			return err
 		}
-		if product.ShopId != r.shopID {
-			return proto.Refuse(proto.ReasonForbidden, "product %s is not of the room's shop", productID)
+		if check != nil {
+			if err := check(ctx, tx, roomID, r.shopID, product); err != nil {
+				return err
+			}
 		}
 		at, err := placeOnShelf(ctx, tx, roomID, productID, position)
 		if err != nil || at == unmoved {

@@ -225,7 +225,7 @@ func TestKeysArePruned(t *testing.T) {
 func TestRefusedAttemptsArePruned(t *testing.T) {
 	m := newMarket(t)
 	m.order("k", "tea-s", 1)
-	_, err := m.cart.CreateOrder(t.Context(), "demo", buyer("ann"), "k2", items("pot", 9))
+	_, err := m.create(t.Context(), "demo", buyer("ann"), "k2", items("pot", 9))
 	m.refused(err, ErrSoldOut)
 	m.exec(`UPDATE attempt SET at = now() - interval '23 hours 59 minutes'`)
 	m.must(pruneAttempts(t.Context(), m.pool()))

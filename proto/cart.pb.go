@@ -2590,7 +2590,8 @@ func (x *OrderCancel) GetOrderId() string {
 	return ""
 }
 
-// By order, or by the request_id of the flash_buy or order_create that made it.
+// By order, or by the request_id of the flash_buy or order_create that made it; where that made several
+// orders, the answer is all of them as order_create gave it.
 type OrderGet struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`

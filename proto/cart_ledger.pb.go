@@ -37,6 +37,7 @@ const (
 	FlashOutcome_FLASH_OUTCOME_BUSY           FlashOutcome = 9
 	FlashOutcome_FLASH_OUTCOME_REJECTED       FlashOutcome = 10
 	FlashOutcome_FLASH_OUTCOME_SALE_NOT_FOUND FlashOutcome = 11
+	FlashOutcome_FLASH_OUTCOME_OWN_SALE       FlashOutcome = 12
 )
 
 // Enum value maps for FlashOutcome.
@@ -54,6 +55,7 @@ var (
 		9:  "FLASH_OUTCOME_BUSY",
 		10: "FLASH_OUTCOME_REJECTED",
 		11: "FLASH_OUTCOME_SALE_NOT_FOUND",
+		12: "FLASH_OUTCOME_OWN_SALE",
 	}
 	FlashOutcome_value = map[string]int32{
 		"FLASH_OUTCOME_UNSPECIFIED":     0,
@@ -68,6 +70,7 @@ var (
 		"FLASH_OUTCOME_BUSY":            9,
 		"FLASH_OUTCOME_REJECTED":        10,
 		"FLASH_OUTCOME_SALE_NOT_FOUND":  11,
+		"FLASH_OUTCOME_OWN_SALE":        12,
 	}
 )
 
@@ -386,7 +389,7 @@ const file_cart_ledger_proto_rawDesc = "" +
 	"\bbuyer_id\x18\x01 \x01(\tR\abuyerId\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x127\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x1d.livecart.bus.v1.FlashOutcomeR\aoutcome\x12(\n" +
-	"\x05order\x18\x04 \x01(\v2\x12.livecart.v1.OrderR\x05order*\xeb\x02\n" +
+	"\x05order\x18\x04 \x01(\v2\x12.livecart.v1.OrderR\x05order*\x87\x03\n" +
 	"\fFlashOutcome\x12\x1d\n" +
 	"\x19FLASH_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15FLASH_OUTCOME_ORDERED\x10\x01\x12\x1a\n" +
@@ -400,7 +403,8 @@ const file_cart_ledger_proto_rawDesc = "" +
 	"\x12FLASH_OUTCOME_BUSY\x10\t\x12\x1a\n" +
 	"\x16FLASH_OUTCOME_REJECTED\x10\n" +
 	"\x12 \n" +
-	"\x1cFLASH_OUTCOME_SALE_NOT_FOUND\x10\vB\x10Z\x0elivecart/protob\x06proto3"
+	"\x1cFLASH_OUTCOME_SALE_NOT_FOUND\x10\v\x12\x1a\n" +
+	"\x16FLASH_OUTCOME_OWN_SALE\x10\fB\x10Z\x0elivecart/protob\x06proto3"
 
 var (
 	file_cart_ledger_proto_rawDescOnce sync.Once

@@ -59,6 +59,8 @@ func apiEndpoints(p *parts) []endpoint {
 		{"PUT /v1/shops/{shop}", hosts, false, p.putShop},
 		{"PUT /v1/shops/{shop}/products/{product}", hosts, false, p.putProduct},
 
+		{"PUT /v1/shops/{shop}/skus/{sku}/shares/{other}", hosts, false, p.putShare},
+		{"DELETE /v1/shops/{shop}/skus/{sku}/shares/{other}", hosts, false, p.deleteShare},
 		{"GET /v1/shops/{shop}/orders", hosts, false, p.listShopOrders},
 
 		{"GET /v1/gifts", anyone, false, p.listGifts},
@@ -145,11 +147,13 @@ func (r *request) identify(tickets *session.Tickets, e endpoint) (err error) {
 
 // checkPath refuses ids that cannot be any: what has not their form may be nothing that Postgres takes.
 func (r *request) checkPath() error {
-	for _, name := range []string{"room", "shop", "product", "gift", "order"} {
+	for _, name := range []string{"room", "shop", "product", "gift", "order", "sku", "other"} {
 		switch id := r.PathValue(name); {
 		case id == "" || store.ValidID(id):
 		case name == "room":
 			return session.ErrNoRoom
+		case name == "other":
+			return proto.Refuse(proto.ReasonNotFound, "there is no such shop")
 		default:
 			return proto.Refuse(proto.ReasonNotFound, "there is no such %s", name)
 		}

@@ -28,7 +28,8 @@ func (b *orderPost) UnmarshalJSON(data []byte) error {
 	}{&b.room})
 }
 
-// postOrder orders listings of one shop, all or nothing.
+// postOrder orders listings, all or nothing. It answers with the order, or with a page of orders where
+// the listings are of several shops.
 func (p *parts) postOrder(w http.ResponseWriter, r *request) error {
 	var body orderPost
 	if err := session.ReadJSON(w, r.Request, &body); err != nil {
@@ -39,12 +40,15 @@ func (p *parts) postOrder(w http.ResponseWriter, r *request) error {
 			return err
 		}
 	}
-	order, err := p.cart.CreateOrder(r.Context(), body.room, buyer(r.viewer), r.key, &body.create)
+	orders, err := p.cart.CreateOrders(r.Context(), body.room, buyer(r.viewer), r.key, &body.create)
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Location", "/v1/orders/"+order.Id)
-	return session.WriteMessage(w, http.StatusCreated, order)
+	if len(orders) > 1 {
+		return session.WriteMessage(w, http.StatusCreated, &proto.OrderPage{Orders: orders})
+	}
+	w.Header().Set("Location", "/v1/orders/"+orders[0].Id)
+	return session.WriteMessage(w, http.StatusCreated, orders[0])
 }
 
 // listOrders answers with a page of the asker's own orders, newest first.

@@ -143,6 +143,12 @@ func bad(f *front) []refusal {
 		{"a word for a choice", "POST /v1/orders/none/refund", host, "k", `{"restock":"yes"}`, 400, proto.ReasonMalformedFrame},
 		{"less than nothing", "POST /v1/orders/none/refund", host, "k", `{"restock":true,"pieces":[{"line":1,"quantity":-1}]}`, 422, proto.ReasonInvalidQuantity},
 		{"no such order", "POST /v1/orders/none/refund", operator, "k", `{"restock":true}`, 404, proto.ReasonNotFound},
+		{"another's shop", "PUT /v1/shops/shop/skus/sku-blue/shares/other", stranger, "", "", 403, proto.ReasonForbidden},
+		{"no such sku", "PUT /v1/shops/shop/skus/none/shares/shop2", host, "", "", 404, proto.ReasonNotFound},
+		{"no such shop", "PUT /v1/shops/shop/skus/sku-blue/shares/none", host, "", "", 404, proto.ReasonNotFound},
+		{"an id that is none", "PUT /v1/shops/shop/skus/sku-blue/shares/a%00b", host, "", "", 404, proto.ReasonNotFound},
+		{"its own", "PUT /v1/shops/shop/skus/sku-blue/shares/shop", host, "", "", 422, proto.ReasonInvalidArgument},
+		{"viewer", "DELETE /v1/shops/shop/skus/sku-blue/shares/other", viewer, "", "", 403, proto.ReasonForbidden},
 		{"another's shop", "GET /v1/shops/shop/orders", stranger, "", "", 403, proto.ReasonForbidden},
 		{"too long a page", "GET /v1/shops/shop/orders?limit=51", host, "", "", 422, proto.ReasonInvalidArgument},
 

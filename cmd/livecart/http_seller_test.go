@@ -61,3 +61,40 @@ func TestSellerOfAnOrder(t *testing.T) {
 		t.Errorf("the shop's orders are %v", page.Orders)
 	}
 }
+
+// TestOrderOfTwoShops orders in a room what its shop and a partner sell; the partner's goods come on the
+// shelf by an operator, or by a share.
+func TestOrderOfTwoShops(t *testing.T) {
+	f := newFront(t)
+	operator, host, viewer := f.operator(), f.host(), f.viewer()
+	f.do("PUT", "/v1/shops/other", operator, `{"name":"Other","currency":"USD"}`).want(http.StatusOK, "")
+	f.do("PUT", "/v1/shops/other/products/bag", operator, `{"title":"Bag","on_sale":true,"listings":[{"id":"bag","sku_id":"sku-bag","price":700}],
+		"stock":{"sku-bag":5}}`).want(http.StatusOK, "")
+	partner := f.token(session.Claims{Subject: "eve", Role: "host", Rooms: session.RoomList{"elsewhere"}, Shop: "other"})
+	shelve := func(token string) answer { return f.do("PUT", "/v1/rooms/room/shelf/bag", token, `{}`) }
+	shelve(host).want(http.StatusForbidden, proto.ReasonForbidden)
+	f.do("PUT", "/v1/shops/other/skus/sku-bag/shares/shop", partner, "").want(http.StatusNoContent, "")
+	shelve(host).want(http.StatusNoContent, "")
+	f.do("DELETE", "/v1/shops/other/skus/sku-bag/shares/shop", partner, "").want(http.StatusNoContent, "")
+	f.do("DELETE", "/v1/rooms/room/shelf/bag", host, "").want(http.StatusNoContent, "")
+	shelve(host).want(http.StatusForbidden, proto.ReasonForbidden)
+	shelve(operator).want(http.StatusNoContent, "")
+
+	const body = `{"room":"room","items":[{"listing_id":"mug-blue","quantity":1},{"listing_id":"bag","quantity":2}]}`
+	var made, again, shop proto.OrderPage
+	a := f.do("POST", "/v1/orders", viewer, body, key("k")).want(http.StatusCreated, "")
+	a.into(&made)
+	if len(made.Orders) != 2 || made.Orders[0].ShopId != "shop" || made.Orders[1].ShopId != "other" || a.header.Get("Location") != "" {
+		t.Fatalf("made %v at %q", made.Orders, a.header.Get("Location"))
+	}
+	f.do("POST", "/v1/orders", viewer, body, key("k")).want(http.StatusCreated, "").into(&again)
+	if !proto.Equal(&made, &again) {
+		t.Errorf("again:\n%v\nnot\n%v", &again, &made)
+	}
+	f.do("GET", "/v1/shops/other/orders", partner, "").want(http.StatusOK, "").into(&shop)
+	if len(shop.Orders) != 1 || shop.Orders[0].Id != made.Orders[1].Id {
+		t.Errorf("the partner's orders are %v", shop.Orders)
+	}
+	f.do("POST", "/v1/orders/"+made.Orders[1].Id+"/reprice", host, `{"amount":1,"expected_version":1}`, key("r")).want(http.StatusNotFound, proto.ReasonNotFound)
+	f.do("POST", "/v1/orders/"+made.Orders[1].Id+"/reprice", partner, `{"amount":1,"expected_version":1}`, key("r")).want(http.StatusOK, "")
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -60,7 +61,7 @@ func (p *parts) readShelf(w http.ResponseWriter, r *request) error {
 	return writeCached(w, r, page)
 }
 
-// putOnShelf puts a product of the room's shop on the room's shelf, or moves it there.
+// putOnShelf puts a product on the room's shelf, or moves it there; operators a product of any shop.
 func (p *parts) putOnShelf(w http.ResponseWriter, r *request) error {
 	var place struct {
 		Position whole `json:"position"`
@@ -75,7 +76,11 @@ func (p *parts) putOnShelf(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	if err := p.cart.PutOnShelf(r.Context(), room.Id, r.PathValue("product"), int(place.Position)); err != nil {
+	put := p.cart.PutOnShelf
+	if r.viewer.Role == proto.Role_ROLE_OPERATOR {
+		put = p.cart.PutAnyOnShelf
+	}
+	if err := put(r.Context(), room.Id, r.PathValue("product"), int(place.Position)); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -167,4 +172,26 @@ func (p *parts) putProduct(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	return session.WriteMessage(w, http.StatusOK, put)
+}
+
+// putShare lets another shop list a sku of this shop.
+func (p *parts) putShare(w http.ResponseWriter, r *request) error {
+	return changeShare(w, r, p.cart.ShareSku)
+}
+
+// deleteShare takes a share back.
+func (p *parts) deleteShare(w http.ResponseWriter, r *request) error {
+	return changeShare(w, r, p.cart.UnshareSku)
+}
+
+func changeShare(w http.ResponseWriter, r *request, change func(ctx context.Context, shopID, skuID, otherID string) error) error {
+	shopID := r.PathValue("shop")
+	if err := ofShop(r.viewer, shopID); err != nil {
+		return err
+	}
+	if err := change(r.Context(), shopID, r.PathValue("sku"), r.PathValue("other")); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }

@@ -47,7 +47,7 @@ func commandRoutes(p *parts) map[string]session.Route {
 			return okOrder(p.cart.Buy(ctx, c.RoomID, buyer(c.Viewer), c.RequestID, c.Command.GetFlashBuy()))
 		}},
 		"order_create": {Handle: func(ctx context.Context, c session.Call) (*proto.Ok, error) {
-			return okOrder(p.cart.CreateOrder(ctx, c.RoomID, buyer(c.Viewer), c.RequestID, c.Command.GetOrderCreate()))
+			return okMade(p.cart.CreateOrders(ctx, c.RoomID, buyer(c.Viewer), c.RequestID, c.Command.GetOrderCreate()))
 		}},
 		"order_pay": {Handle: func(ctx context.Context, c session.Call) (*proto.Ok, error) {
 			return okPayment(p.cart.Pay(ctx, c.Viewer.ID, c.RequestID, c.Command.GetOrderPay().GetOrderId()))
@@ -56,7 +56,11 @@ func commandRoutes(p *parts) map[string]session.Route {
 			return okOrder(p.cart.Cancel(ctx, c.Viewer.ID, c.RequestID, c.Command.GetOrderCancel().GetOrderId()))
 		}},
 		"order_get": {Handle: func(ctx context.Context, c session.Call) (*proto.Ok, error) {
-			return okOrder(p.cart.Order(ctx, c.Viewer.ID, c.Command.GetOrderGet()))
+			get := c.Command.GetOrderGet()
+			if get.GetOrderId() == "" && get.GetOfRequestId() != "" {
+				return okMade(p.cart.OrdersOf(ctx, c.Viewer.ID, get.OfRequestId))
+			}
+			return okOrder(p.cart.Order(ctx, c.Viewer.ID, get))
 		}},
 		"order_list": {Handle: func(ctx context.Context, c session.Call) (*proto.Ok, error) {
 			return okOrders(p.cart.Orders(ctx, c.Viewer.ID, c.Command.GetOrderList()))
@@ -139,6 +143,14 @@ func okWalletBalance(w *proto.WalletBalance, err error) (*proto.Ok, error) {
 
 func okOrder(o *proto.Order, err error) (*proto.Ok, error) {
 	return &proto.Ok{Value: &proto.Ok_Order{Order: o}}, err
+}
+
+// okMade is the order that a command made, or the orders where it made one of each shop.
+func okMade(orders []*proto.Order, err error) (*proto.Ok, error) {
+	if len(orders) == 1 {
+		return okOrder(orders[0], err)
+	}
+	return okOrders(&proto.OrderPage{Orders: orders}, err)
 }
 
 func okPayment(p *proto.Payment, err error) (*proto.Ok, error) {
