@@ -5,6 +5,8 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -260,25 +262,35 @@ var errNoCounters = errors.New("the sale has no counters")
 
 // callReserve returns reserve.lua's word for each bid.
 func (a *admission) callReserve(at place, batch []*bid) ([]string, error) {
-	keys := append(make([]string, 0, 3+len(batch)), saleKeys(at.saleID)...)
-	args := append(make([]any, 0, 2+5*len(batch)), at.roomID, int(markAge.Seconds()))
-	for _, b := range batch {
-		user, key, content := hashed(b.attempt)
-		keys = append(keys, markKey(at.saleID, user, key))
-		args = append(args, user, key, content, b.attempt.Quantity, b.attempt.Buyer.Id)
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), store.RedisTimeout)
 	defer cancel()
-	words, err := reserveScript.Run(ctx, a.cfg.Redis, keys, args...).StringSlice()
+	call := reserveCall(at, batch)
+	reply, err := reserveScript.Run(ctx, a.cfg.Redis, call.Keys, call.Args...).Text()
+	return reserveWords(reply, err, len(batch))
+}
+
+func reserveCall(at place, batch []*bid) store.Call {
+	args := append(make([]any, 0, 1+3*len(batch)), at.roomID)
+	for _, b := range batch {
+		field, content := hashed(b.attempt)
+		args = append(args, field, content, strconv.Itoa(int(b.attempt.Quantity))+":"+b.attempt.Buyer.Id)
+	}
+	return store.Call{Keys: saleKeys(at.saleID), Args: args}
+}
+
+// reserveWords reads a reply of reserve.lua to n attempts.
+func reserveWords(reply string, err error, n int) ([]string, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("reserve: %w", err)
-	case len(words) == 1 && words[0] == "unknown":
+	case reply == "unknown":
 		return nil, errNoCounters
-	case len(words) != 1+len(batch):
-		return nil, fmt.Errorf("reserve: %d words for %d attempts", len(words), len(batch))
 	}
-	return words[1:], nil
+	words := strings.Split(reply, " ")
+	if len(words) != n {
+		return nil, fmt.Errorf("reserve: %d words for %d attempts", len(words), n)
+	}
+	return words, nil
 }
 
 func admissionRefusal(word string) error {

@@ -144,8 +144,8 @@ func ledgerAnswer(d *proto.FlashDecision) answer {
 func (a *admission) release(saleID string, bids []*bid) {
 	var args []any
 	for _, b := range bids {
-		user, key, content := hashed(b.attempt)
-		args = append(args, user, key, content)
+		field, content := hashed(b.attempt)
+		args = append(args, field, content)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), store.RedisTimeout)
 	defer cancel()

@@ -4,20 +4,21 @@
 -- KEYS[1]      {f:<sale>}:sale
 -- KEYS[2]      {f:<sale>}:pending
 -- KEYS[3]      {f:<sale>}:buyers
--- ARGV[1..]    of each attempt: user, request_id, content
+-- ARGV[1..]    of each attempt: <user>:<request_id>, content
 --
 -- Replies the number of reservations given back.
 local released, back = 0, 0
-for at = 1, #ARGV, 3 do
-  local user, content = ARGV[at], ARGV[at + 2]
-  local field = user .. ':' .. ARGV[at + 1]
+for at = 1, #ARGV, 2 do
+  local field = ARGV[at]
   local before = redis.call('HGET', KEYS[2], field)
-  if before and string.match(before, '^%d+:%d+:(%x+):') == content then
-    local quantity = tonumber(string.match(before, '^(%d+):'))
-    redis.call('HDEL', KEYS[2], field)
-    redis.call('HINCRBY', KEYS[3], user, -quantity)
-    released = released + 1
-    back = back + quantity
+  if before then
+    local quantity, content = string.match(before, '^(%d+):%d+:(%x+):')
+    if content == ARGV[at + 1] then
+      redis.call('HDEL', KEYS[2], field)
+      redis.call('HINCRBY', KEYS[3], string.sub(field, 1, 32), -tonumber(quantity))
+      released = released + 1
+      back = back + tonumber(quantity)
+    end
   end
 end
 if released > 0 and redis.call('EXISTS', KEYS[1]) == 1 then

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"livecart/proto"
-	"livecart/session/store"
 )
 
 func TestReserveWords(t *testing.T) {
@@ -44,10 +43,10 @@ func TestReserveWords(t *testing.T) {
 		"ask", "sold_out", "conflict", "limit_per_buyer", "conflict")
 	available, held, pending := s.counters()
 	s.expect("counters", fmt.Sprintf("%s %s %d", available, held, pending), "0 10 5")
-	ttl, err := s.cfg.Redis.TTL(t.Context(), markKey(s.sale.Id, store.HashUser("dan"), "k")).Result()
+	ttl, err := s.cfg.Redis.TTL(t.Context(), saleKeys(s.sale.Id)[3]).Result()
 	s.must(err)
-	if ttl <= 23*time.Hour || ttl > markAge {
-		t.Errorf("a mark lives for %v", ttl)
+	if until := time.Until(time.UnixMilli(s.sale.EndsAtMs)); ttl < until+markAge || ttl > until+countersAge+time.Minute {
+		t.Errorf("marks live for %v", ttl)
 	}
 
 	s.cart.admission.release(s.sale.Id, bids("ann k 2", "ann k 1", "nobody k 1"))
@@ -71,8 +70,13 @@ func TestReserveWords(t *testing.T) {
 	_, err = s.cart.admission.callReserve(place{s.sale.Id, "demo"}, bids("ann k 1"))
 	s.refused(err, errNoCounters)
 	settleAttempts(t.Context(), s.cfg, asked[:1], []*proto.FlashDecision{{Outcome: outcomeOrdered}})
-	if n, err := s.cfg.Redis.Exists(t.Context(), saleKeys(s.sale.Id)...).Result(); n != 0 || err != nil {
+	if n, err := s.cfg.Redis.Exists(t.Context(), saleKeys(s.sale.Id)[:3]...).Result(); n != 0 || err != nil {
 		t.Errorf("counters were made by a settle: %d, %v", n, err)
+	}
+	ttl, err = s.cfg.Redis.TTL(t.Context(), saleKeys(s.sale.Id)[3]).Result()
+	s.must(err)
+	if ttl <= markAge-time.Minute || ttl > markAge {
+		t.Errorf("a mark without counters lives for %v", ttl)
 	}
 }
 

@@ -225,17 +225,18 @@ func (c *counting) write(ctx context.Context) error {
 		ttl += c.sale.endsAt.Sub(c.now)
 	}
 	keys := saleKeys(c.sale.id)
+	var decided []any
+	for _, p := range c.pending {
+		if outcome, known := c.outcomes[p.attemptKey]; known {
+			decided = append(decided, p.user+":"+p.key, flag(outcome == outcomeWords[outcomeOrdered]))
+		}
+	}
 	args := []any{
 		c.sale.roomID, store.HashUser(c.sale.createdBy), c.sale.quantity, c.sale.sold, c.sale.limit, flag(closed),
 		max(0, c.sale.startsAt.Sub(c.now).Milliseconds()), c.epoch, c.now.UnixMicro(), flag(c.anew), flag(c.lossy),
-		int(ttl.Seconds()), int(markAge.Seconds()), c.run,
+		int(ttl.Seconds()), c.run, len(decided) / 2,
 	}
-	for _, p := range c.pending {
-		if outcome, decided := c.outcomes[p.attemptKey]; decided {
-			keys = append(keys, markKey(c.sale.id, p.user, p.key))
-			args = append(args, p.user, p.key, flag(outcome == outcomeWords[outcomeOrdered]))
-		}
-	}
+	args = append(args, decided...)
 	for id, n := range c.buyers {
 		args = append(args, store.HashUser(id), n)
 	}

@@ -4,7 +4,7 @@
 -- KEYS[1]      {f:<sale>}:sale
 -- KEYS[2]      {f:<sale>}:pending
 -- KEYS[3]      {f:<sale>}:buyers
--- KEYS[3+i]    {f:<sale>}:mark:<user>:<request_id>  of decided attempt i
+-- KEYS[4]      {f:<sale>}:marks
 -- ARGV[1]      room id
 -- ARGV[2]      owner, hash of the user id
 -- ARGV[3]      quantity, pieces
@@ -17,28 +17,27 @@
 -- ARGV[10]     '1' if the buyers were just loaded from Postgres
 -- ARGV[11]     '1' if marks may have been lost
 -- ARGV[12]     seconds to keep the keys
--- ARGV[13]     seconds to keep a mark
--- ARGV[14]     names of the Redis servers, as they were before this reading
--- ARGV[15..]   of each decided attempt: user, request_id, '1' where it was ordered
+-- ARGV[13]     names of the Redis servers, as they were before this reading
+-- ARGV[14]     number of decided attempts that follow
+-- ARGV[15..]   of each decided attempt: <user>:<request_id>, '1' where it was ordered
 -- then         of each buyer to correct: user, pieces in orders
 --
 -- Replies {available, held}.
-local decided = #KEYS - 3
+local decided = tonumber(ARGV[14])
 local loaded = ARGV[10] == '1'
-for i = 1, decided do
-  local at = 15 + (i - 1) * 3
-  local field = ARGV[at] .. ':' .. ARGV[at + 1]
+for at = 15, 13 + decided * 2, 2 do
+  local field = ARGV[at]
   local before = redis.call('HGET', KEYS[2], field)
   if before then
     redis.call('HDEL', KEYS[2], field)
-    if ARGV[at + 2] ~= '1' and not loaded then
-      redis.call('HINCRBY', KEYS[3], ARGV[at], -tonumber(string.match(before, '^(%d+):')))
+    if ARGV[at + 1] ~= '1' and not loaded then
+      redis.call('HINCRBY', KEYS[3], string.sub(field, 1, 32), -tonumber(string.match(before, '^(%d+):')))
     end
-    redis.call('SET', KEYS[3 + i], 'ask:' .. string.match(before, '^%d+:%d+:(%x+):'), 'EX', ARGV[13])
+    redis.call('HSET', KEYS[4], field, 'ask:' .. string.match(before, '^%d+:%d+:(%x+):'))
   end
 end
 local corrected = {}
-for at = 15 + decided * 3, #ARGV, 2 do
+for at = 15 + decided * 2, #ARGV, 2 do
   redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1])
   corrected[ARGV[at]] = true
 end
@@ -60,8 +59,8 @@ local time = redis.call('TIME')
 local opens = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + tonumber(ARGV[7])
 redis.call('HSET', KEYS[1], 'room', ARGV[1], 'owner', ARGV[2], 'limit', ARGV[5], 'closed', ARGV[6],
   'opens', string.format('%.0f', opens), 'available', available, 'held', held, 'epoch', ARGV[8], 'rev', 0,
-  'synced', ARGV[9], 'lossy', ARGV[11], 'run', ARGV[14])
-for i = 1, 3 do
+  'synced', ARGV[9], 'lossy', ARGV[11], 'run', ARGV[13])
+for i = 1, 4 do
   redis.call('EXPIRE', KEYS[i], ARGV[12])
 end
 return {available, held}

@@ -313,7 +313,7 @@ func TestOldCountersRefuseNobody(t *testing.T) {
 		"unnamed":  {"run": "", "available": 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s.must(s.cfg.Redis.Del(t.Context(), markKey(s.sale.Id, store.HashUser("ann"), "k")).Err())
+			s.must(s.cfg.Redis.HDel(t.Context(), saleKeys(s.sale.Id)[3], store.HashUser("ann")+":k").Err())
 			s.must(s.cfg.Redis.HSet(t.Context(), keys[2], store.HashUser("ann"), 1).Err())
 			s.must(s.cfg.Redis.HSet(t.Context(), keys[0], old).Err())
 			again, err := s.buy(s.cart, "ann", "k", 1)

@@ -12,17 +12,15 @@ import (
 	"livecart/session/store"
 )
 
-// markAge is how long Redis remembers that a key was decided.
+// markAge is how long Redis remembers at least that a key was decided.
 const markAge = 24 * time.Hour
 
 // saleKeys are the keys that every script on a sale names first. The hash tag keeps all of a sale
 // on one server.
 func saleKeys(saleID string) []string {
 	tag := "{f:" + saleID + "}:"
-	return []string{tag + "sale", tag + "pending", tag + "buyers"}
+	return []string{tag + "sale", tag + "pending", tag + "buyers", tag + "marks"}
 }
-
-func markKey(saleID, user, key string) string { return "{f:" + saleID + "}:mark:" + user + ":" + key }
 
 // attemptKey is the idempotency key of a flash_buy.
 type attemptKey struct{ buyerID, key string }
@@ -61,7 +59,7 @@ func parseReservation(field, value string) (reservation, error) {
 	return reservation{attemptKey{parts[3], key}, user, int32(quantity), parts[1], hash}, nil
 }
 
-// hashed returns what stands for an attempt in Redis: its buyer, its key and its content.
-func hashed(a *proto.FlashAttempt) (user, key, content string) {
-	return store.HashUser(a.Buyer.GetId()), a.Key, hex.EncodeToString(a.Hash)
+// hashed returns what stands for an attempt in Redis: the field of its buyer and key, and its content.
+func hashed(a *proto.FlashAttempt) (field, content string) {
+	return store.HashUser(a.Buyer.GetId()) + ":" + a.Key, hex.EncodeToString(a.Hash)
 }

@@ -3,6 +3,7 @@ package cart
 import (
 	"context"
 	_ "embed"
+	"slices"
 
 	"livecart/proto"
 	"livecart/session/store"
@@ -13,33 +14,28 @@ var settleLua string
 
 var settleScript = store.NewScript(settleLua)
 
+// maxSettle is how many attempts one script call settles: more only hold up Redis.
+const maxSettle = 256
+
 // settleAttempts ends the reservations of decided attempts. Where Redis does not answer they stay pending
 // until the next Resync.
 func settleAttempts(ctx context.Context, cfg Config, asked []*proto.FlashAttempt, decisions []*proto.FlashDecision) {
-	bySale := map[string]*store.Call{}
+	bySale := map[string][]any{}
 	for i, a := range asked {
-		if _, final := outcomeWords[decisions[i].Outcome]; !final {
-			continue
+		if _, final := outcomeWords[decisions[i].Outcome]; final {
+			field, content := hashed(a)
+			bySale[a.SaleId] = append(bySale[a.SaleId], field, content, flag(decisions[i].Outcome == outcomeOrdered))
 		}
-		call := bySale[a.SaleId]
-		if call == nil {
-			call = &store.Call{Keys: saleKeys(a.SaleId), Args: []any{int(markAge.Seconds())}}
-			bySale[a.SaleId] = call
-		}
-		user, key, content := hashed(a)
-		ordered := "0"
-		if decisions[i].Outcome == outcomeOrdered {
-			ordered = "1"
-		}
-		call.Keys = append(call.Keys, markKey(a.SaleId, user, key))
-		call.Args = append(call.Args, user, key, content, ordered)
 	}
-	for saleID, call := range bySale {
-		timeout, cancel := context.WithTimeout(ctx, store.RedisTimeout)
-		err := settleScript.Run(timeout, cfg.Redis, call.Keys, call.Args...).Err()
-		cancel()
-		if err != nil {
-			cfg.Log.Warn("reservations stay pending until the next resync", "sale", saleID, "err", err)
+	for saleID, attempts := range bySale {
+		for some := range slices.Chunk(attempts, 3*maxSettle) {
+			timeout, cancel := context.WithTimeout(ctx, store.RedisTimeout)
+			args := append([]any{int(markAge.Seconds())}, some...)
+			err := settleScript.Run(timeout, cfg.Redis, saleKeys(saleID), args...).Err()
+			cancel()
+			if err != nil {
+				cfg.Log.Warn("reservations stay pending until the next resync", "sale", saleID, "err", err)
+			}
 		}
 	}
 }

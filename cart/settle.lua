@@ -4,35 +4,48 @@
 -- KEYS[1]      {f:<sale>}:sale
 -- KEYS[2]      {f:<sale>}:pending
 -- KEYS[3]      {f:<sale>}:buyers
--- KEYS[3+i]    {f:<sale>}:mark:<user>:<request_id>  of attempt i
--- ARGV[1]      seconds to keep a mark
--- ARGV[2..]    of each attempt: user, request_id, content, '1' where it was ordered and '0' where refused
+-- KEYS[4]      {f:<sale>}:marks
+-- ARGV[1]      seconds to keep the marks where nothing else says it
+-- ARGV[2..]    of each attempt, at most 256: <user>:<request_id>, content, '1' where it was ordered and '0'
+--              where refused
 --
 -- Replies the number of reservations that ended.
-local ended, back = 0, 0
-local held = 0
-for i = 1, #KEYS - 3 do
-  local at = 2 + (i - 1) * 4
-  local user, request, content, ordered = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3] == '1'
-  local field = user .. ':' .. request
-  local before = redis.call('HGET', KEYS[2], field)
-  if before and string.match(before, '^%d+:%d+:(%x+):') == content then
-    local quantity = tonumber(string.match(before, '^(%d+):'))
-    redis.call('HDEL', KEYS[2], field)
-    held = held + quantity
-    ended = ended + 1
-    if not ordered then
-      back = back + quantity
-      redis.call('HINCRBY', KEYS[3], user, -quantity)
+local call = redis.call
+local fields, marks, gone = {}, {}, {}
+for at = 2, #ARGV, 3 do
+  fields[#fields + 1] = ARGV[at]
+  marks[#marks + 1], marks[#marks + 2] = ARGV[at], 'ask:' .. ARGV[at + 1]
+end
+local pending = call('HMGET', KEYS[2], unpack(fields))
+local back, held, ended = 0, 0, {}
+for i = 1, #fields do
+  local field, before = fields[i], pending[i]
+  if before and not ended[field] then
+    local quantity, content = string.match(before, '^(%d+):%d+:(%x+):')
+    if content == ARGV[3 * i] then
+      ended[field] = true
+      gone[#gone + 1] = field
+      held = held + tonumber(quantity)
+      if ARGV[3 * i + 1] ~= '1' then
+        back = back + tonumber(quantity)
+        call('HINCRBY', KEYS[3], string.sub(field, 1, 32), -tonumber(quantity))
+      end
     end
   end
-  redis.call('SET', KEYS[3 + i], 'ask:' .. content, 'EX', ARGV[1])
 end
-if ended > 0 and redis.call('EXISTS', KEYS[1]) == 1 then
-  redis.call('HINCRBY', KEYS[1], 'held', -held)
-  if redis.call('HGET', KEYS[1], 'closed') ~= '1' then
-    redis.call('HINCRBY', KEYS[1], 'available', back)
+call('HSET', KEYS[4], unpack(marks))
+if call('PTTL', KEYS[4]) < 0 then
+  call('PEXPIRE', KEYS[4], math.max(call('PTTL', KEYS[1]), tonumber(ARGV[1]) * 1000))
+end
+if #gone == 0 then
+  return 0
+end
+call('HDEL', KEYS[2], unpack(gone))
+if call('EXISTS', KEYS[1]) == 1 then
+  call('HINCRBY', KEYS[1], 'held', -held)
+  if back > 0 and call('HGET', KEYS[1], 'closed') ~= '1' then
+    call('HINCRBY', KEYS[1], 'available', back)
   end
-  redis.call('HINCRBY', KEYS[1], 'rev', 1)
+  call('HINCRBY', KEYS[1], 'rev', 1)
 end
-return ended
+return #gone
