@@ -76,6 +76,31 @@
 // in minor units, nothing where there is none. No policy is set for the past, and none changes once
 // it is in force. Package gift reads the tips' part.
 //
+// # Statement
+//
+// [StatementFigures] are the sales' part of a room's statement, each a query of its own in
+// sql/statement; [StatementBalances] say which sums must be equal. By shop and currency:
+//
+//	gross_sales = discounts + unpaid_sales + paid_sales
+//	paid_sales  = refunds + net_sales = refunds + platform_fees + shop_shares
+//	received    = paid_sales + stray_money
+//
+// The two sides are read from different tables: gross_sales from the lines, paid_sales from the accepted
+// payments, received from the providers' notices, refunds and stray_money from the refunds. The
+// platform's fee of an order is its net (paid less refunded) times the shop's rate in force when the
+// order was made, rounded down; the shop has the rest.
+//
+//	orders, orders_<state>, pieces, pieces_refunded   counts
+//	gross_sales      orders at the prices of their lines, paid or not
+//	discounts        what repricing took off; reprices: the same, step by step
+//	unpaid_sales     orders that no payment was accepted for
+//	paid_sales       accepted payments; paid_orders: the orders that became paid
+//	refunds          what went back of those, refunds_due: not yet; refunded_lines: the same by line
+//	net_sales        paid less refunded
+//	platform_fees, shop_shares
+//	received         money that providers told of
+//	stray_money      money that paid nothing and goes back, stray_money_due: not yet
+//
 // # What it owns
 //
 // Tables: shop, fee_policy, sku, product, listing, shelf, pop_up, sale, orders, order_line, order_event,

@@ -68,6 +68,18 @@
 // × 100 ÷ 7) fen, once for all of them; the sevenths of a fen that rounding leaves are kept with it
 // and are the platform's. No tip appears before the end of a settlement once it is made, see there.
 //
+// # Statement
+//
+// [StatementFigures] are the tips' part of a room's statement, each a query of its own in sql/statement;
+// [StatementBalances] say which sums must be equal. By host, in beans:
+//
+//	tip_beans      = reversed_beans + host_share + platform_share
+//	tip_beans      = wallet_debits, what left the senders' wallets
+//	reversed_beans = wallet_credits, what came back to them
+//
+// tips, tips_reversed and tips_confirmed are counts; tip_host_beans and tip_fee_beans the legs of tips,
+// reversed_tip_beans the beans of those tips that have a reversal.
+//
 // # What is whose
 //
 // Tables: gift, wallet, topup, topup_notice, topup_refund, bean_lot, lot_refund, host_share, tip,

@@ -60,6 +60,12 @@ func (r *Rooms) Room(ctx context.Context, roomID string) (*proto.Room, error) {
 	return room, err
 }
 
+// RoomIn is Room as the transaction sees it.
+func (r *Rooms) RoomIn(ctx context.Context, tx pgx.Tx, roomID string) (*proto.Room, error) {
+	room, _, err := readRoom(ctx, tx, roomID)
+	return room, err
+}
+
 // List returns the rooms of these phases, of all when none is named, newest first and at most 200.
 func (r *Rooms) List(ctx context.Context, phases ...proto.RoomPhase) ([]*proto.Room, error) {
 	words := make([]string, len(phases))

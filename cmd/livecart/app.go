@@ -188,7 +188,7 @@ func (a *app) giftConfig() gift.Config {
 // wireGateway adds what viewers, hosts and pages talk to.
 func (a *app) wireGateway() error {
 	cfg := a.cfg
-	p := &parts{log: cfg.log}
+	p := &parts{pool: a.pool, log: cfg.log}
 	var err error
 	if p.tickets, err = session.NewTickets(session.TicketConfig{KeyFile: cfg.JWTKeyFile, JWKSURL: cfg.JWKSURL, Log: cfg.log}); err != nil {
 		return err

@@ -53,6 +53,7 @@ func apiEndpoints(p *parts) []endpoint {
 		{"PUT /v1/rooms/{room}/shelf/{product}", hosts, false, p.putOnShelf},
 		{"DELETE /v1/rooms/{room}/shelf/{product}", hosts, false, p.removeFromShelf},
 		{"GET /v1/rooms/{room}/orders", moderators, false, p.listRoomOrders},
+		{"GET /v1/rooms/{room}/statement", hosts, false, p.getStatement},
 
 		{"GET /v1/products/{product}", anyone, false, p.readProduct},
 		{"GET /v1/shops/{shop}", anyone, false, p.readShop},

@@ -87,6 +87,9 @@ func bad(f *front) []refusal {
 		{"viewer", "GET /v1/rooms/room/orders", viewer, "", "", 403, proto.ReasonForbidden},
 		{"another host", "GET /v1/rooms/room/orders", stranger, "", "", 403, proto.ReasonForbidden},
 		{"a cursor that is none", "GET /v1/rooms/room/orders?cursor=x", host, "", "", 422, proto.ReasonInvalidArgument},
+		{"no token", "GET /v1/rooms/room/statement", "", "", "", 401, proto.ReasonSignInRequired},
+		{"viewer", "GET /v1/rooms/room/statement", viewer, "", "", 403, proto.ReasonForbidden},
+		{"a format that is none", "GET /v1/rooms/room/statement?format=pdf", host, "", "", 422, proto.ReasonInvalidArgument},
 
 		{"no such product", "GET /v1/products/none", "", "", "", 404, proto.ReasonNotFound},
 		{"an id that is none", "GET /v1/products/a%00b", "", "", "", 404, proto.ReasonNotFound},

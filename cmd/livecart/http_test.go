@@ -90,7 +90,7 @@ func (f *front) wire(baseURL string) {
 	f.must(err)
 	f.Cleanup(b.Close)
 
-	p := &parts{webhookSecret: noticeSecret, log: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	p := &parts{pool: pool, webhookSecret: noticeSecret, log: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	f.parts = p
 	file := filepath.Join(f.TempDir(), "jwt.key")
 	f.must(os.WriteFile(file, []byte(tokenSecret), 0o600))

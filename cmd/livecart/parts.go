@@ -3,6 +3,8 @@ package main
 import (
 	"log/slog"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"livecart/cart"
 	"livecart/chat"
 	"livecart/gift"
@@ -11,6 +13,7 @@ import (
 
 // parts are what the routes of one gateway lead to.
 type parts struct {
+	pool     *pgxpool.Pool
 	tickets  *session.Tickets
 	rooms    *session.Rooms
 	presence *session.Presence

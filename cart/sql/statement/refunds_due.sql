@@ -1,0 +1,4 @@
+-- refunds_due: the part of refunds that the provider has not given back yet.
+-- $1 text  room
+SELECT o.shop_id, r.currency, sum(r.amount)::bigint
+FROM orders o JOIN refund r ON r.order_id = o.id AND r.kind = 'order' AND r.state = 'due' WHERE o.room_id = $1 GROUP BY o.shop_id, r.currency
