@@ -117,9 +117,9 @@ func (l *link) hold(ways ...direction) {
 
 func (l *link) slow(way direction, by time.Duration) { l.change(func() { l.delay[way] = by }) }
 
-// mend ends all faults. Traps stay set.
+// mend ends all faults and takes the traps away.
 func (l *link) mend() {
-	l.change(func() { l.refuses, l.held, l.delay = false, [2]bool{}, [2]time.Duration{} })
+	l.change(func() { l.refuses, l.held, l.delay, l.traps = false, [2]bool{}, [2]time.Duration{}, nil })
 }
 
 // onSight calls act once, just before bytes with this text are passed on, and then closes the channel

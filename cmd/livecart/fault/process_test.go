@@ -54,7 +54,7 @@ func (p *process) launch() {
 	args := append([]string{
 		"serve", "--roles", p.role, "--name", p.name, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
 		"--database-url", p.w.postgresURL(p), "--redis-url", p.w.redisURL(p), "--nats-url", "nats://" + p.nats.near(),
-		"--jwt-key-file", p.w.keyFile, "--log-format", "json",
+		"--jwt-key-file", p.w.keyFile, "--webhook-secret-file", p.w.secretFile, "--log-format", "json",
 	}, p.flags...)
 	child, err := stack.StartChild(p.log, p.binary, args...)
 	if err != nil {
@@ -65,7 +65,7 @@ func (p *process) launch() {
 
 func (p *process) await() {
 	p.w.t.Helper()
-	p.w.until(p.name+" is ready", patience, func() bool {
+	p.w.until(p.name+" is ready", startPatience, func() bool {
 		if p.child.Ended(0) {
 			p.w.t.Fatalf("%s ended at its start:\n%s", p.name, p.said())
 		}
@@ -166,6 +166,9 @@ func (p *process) mend() {
 		l.mend()
 	}
 }
+
+// startPatience bounds the start of a process, on a machine that is busy with others.
+const startPatience = time.Minute
 
 // patience bounds every wait for what must come.
 const patience = 20 * time.Second

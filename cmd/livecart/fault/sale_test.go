@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"livecart/proto"
-	"livecart/session/store"
 )
 
 // sale starts a flash sale of a new product with so many pieces.
@@ -75,22 +75,36 @@ func (w *world) leaveAlone(saleID string) {
 	w.exec(`UPDATE sale SET resynced_at = clock_timestamp() + interval '1 hour' WHERE id = $1`, saleID)
 }
 
-// lock holds a lock in Postgres, by a statement that takes it, until the returned function is called.
-func (w *world) lock(sql string, args ...any) (release func()) {
+// held is an open transaction of the case; what it has locked or written holds up others until commit
+// or rollback.
+type held struct {
+	w  *world
+	tx pgx.Tx
+}
+
+func (h held) commit() {
+	h.w.t.Helper()
+	h.w.must(h.tx.Commit(h.w.t.Context()))
+}
+
+func (h held) rollback() {
+	h.w.t.Helper()
+	h.w.must(h.tx.Rollback(h.w.t.Context()))
+}
+
+// lock runs a statement in a transaction that stays open.
+func (w *world) lock(sql string, args ...any) held {
 	w.t.Helper()
 	tx, err := w.pool.Begin(w.t.Context())
 	w.must(err)
 	w.t.Cleanup(func() { tx.Rollback(context.Background()) })
 	_, err = tx.Exec(w.t.Context(), sql, args...)
 	w.must(err)
-	return func() {
-		w.t.Helper()
-		w.must(tx.Commit(w.t.Context()))
-	}
+	return held{w, tx}
 }
 
 // lockSale holds a sale's row: everybody who decides about the sale waits.
-func (w *world) lockSale(saleID string) (release func()) {
+func (w *world) lockSale(saleID string) held {
 	w.t.Helper()
 	return w.lock(`SELECT FROM sale WHERE id = $1 FOR UPDATE`, saleID)
 }
@@ -103,8 +117,19 @@ func (w *world) waiting(process string) int {
 		WHERE datname = current_database() AND wait_event_type = 'Lock' AND $1 IN ('', application_name)`, process)
 }
 
-// inTx runs fn in a transaction past the links.
-func (w *world) inTx(fn func(tx pgx.Tx) error) {
+// hurry makes a sale due for the keepers' next turn, unless somebody is about it.
+func (w *world) hurry(saleID string) {
 	w.t.Helper()
-	w.must(store.InTx(w.t.Context(), w.pool, fn))
+	w.exec(`UPDATE sale SET resynced_at = '-infinity' WHERE id = (SELECT id FROM sale WHERE id = $1 FOR UPDATE SKIP LOCKED)`, saleID)
+}
+
+// saleLater starts a sale of ten pieces that opens in an hour.
+func (w *world) saleLater() *proto.FlashSale {
+	w.t.Helper()
+	listing := w.product(10)
+	sale, err := w.cart.StartSale(w.t.Context(), roomID, host(), "start-"+listing, &proto.FlashStart{
+		ListingId: listing, Price: 500, Quantity: 10, DurationMs: 600_000, StartsAtMs: time.Now().Add(time.Hour).UnixMilli(),
+	})
+	w.must(err)
+	return sale
 }

@@ -80,6 +80,8 @@ type world struct {
 
 	mu      sync.Mutex
 	records []loadtest.Record
+	// Sales whose ledger was asked without a reservation in Redis.
+	asked []string
 }
 
 // newWorld starts a world with processes of the given binary.
@@ -218,6 +220,15 @@ func (w *world) newProcess(name, role, binary string, flags []string) *process {
 	p.nats = newLink(w.t, w.natsAddress())
 	w.t.Cleanup(func() { p.kill() })
 	return p
+}
+
+// addGateway starts one more gateway, of a binary of its own.
+func (w *world) addGateway(name, binary string) *process {
+	w.t.Helper()
+	g := w.newProcess(name, "gateway", binary, nil)
+	w.gateways = append(w.gateways, g)
+	g.start()
+	return g
 }
 
 func (w *world) postgresURL(p *process) string {
