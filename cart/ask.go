@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"livecart/proto"
@@ -18,13 +17,8 @@ var releaseLua string
 
 var releaseScript = store.NewScript(releaseLua)
 
-const (
-	// askTimeout is how long a gateway waits for a worker before it asks another.
-	askTimeout = time.Second
-	// askPause is the pause before an envelope is asked again, with as much jitter, so that workers
-	// that come back are not met by all gateways at once.
-	askPause = 50 * time.Millisecond
-)
+// askTimeout is how long a gateway waits for a worker before it asks another.
+const askTimeout = time.Second
 
 // ask carries bids of one sale to the ledger in one envelope and asks again, any worker, under the
 // same keys, until all have an outcome or the gateway stops. Nothing is given up before: a commit
@@ -32,7 +26,7 @@ const (
 func (a *admission) ask(saleID string, bids []*bid) {
 	// Whether some worker may have the envelope without having told us.
 	unknown := false
-	for a.breaker.pass(a.stop) {
+	for tries := 1; a.breaker.pass(a.stop); tries++ {
 		decisions, err := a.askOnce(bids)
 		if err != nil {
 			a.breaker.silent()
@@ -47,7 +41,7 @@ func (a *admission) ask(saleID string, bids []*bid) {
 				return
 			}
 		}
-		pause := time.NewTimer(askPause + rand.N(askPause))
+		pause := time.NewTimer(bus.Backoff(tries))
 		select {
 		case <-a.stop:
 			pause.Stop()
