@@ -3,7 +3,7 @@ package gift
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
+	"maps"
 	"sync"
 	"time"
 
@@ -14,28 +14,38 @@ import (
 const (
 	// maxWaiting is how many tips may wait in one gateway, beyond which senders are told busy.
 	maxWaiting = 4096
-	// Pause before an envelope is asked again, with as much jitter: workers that come back are not
-	// met by all gateways at once.
-	askPause = 50 * time.Millisecond
+	// maxFlights is how many envelopes may be under way at a time.
+	maxFlights = 8
+	// stallAfter is how long an envelope has others wait behind it. A worker in good health answers
+	// within a tenth of it; one that froze or lost the envelope must not hold up all tips of a gateway.
+	stallAfter = 100 * time.Millisecond
 )
 
 // errLength says that a worker answered another number of tips than it was asked.
 var errLength = errors.New("decisions do not match the tips")
 
-// dispatcher carries tips to the ledger: one envelope at a time, which what arrives meanwhile waits
-// for. So the first tip goes at once and a burst travels in few envelopes, without a timer.
+// dispatcher carries tips to the ledger. What arrives while an envelope is under way waits for it, so
+// the first tip goes at once and a burst travels in few envelopes; an envelope without an answer for
+// stallAfter is waited for no longer. A sender's tips go in the order in which they were sent: while one
+// is under way, none goes in another envelope.
 //
-// What got no outcome goes first in the next envelope, under the same keys, until its sender stops
-// waiting.
+// What got no outcome goes first in the next envelope, after a pause and under the same keys, until its
+// sender stops waiting.
 type dispatcher struct {
 	ask      func(context.Context, *proto.TipBatch) (*proto.TipDecisions, error)
 	timeout  time.Duration // an envelope's
 	patience time.Duration // a sender's
+	pause    func(tries int) time.Duration
 	wake     chan struct{} // holds a token while tips wait
 	stopped  chan struct{} // closed when run has returned
 
 	mu      sync.Mutex
 	waiting []*parcel
+	flights int             // envelopes under way
+	riding  map[string]bool // senders of their tips
+	// What waiting tips wait for: envelopes under way for less than stallAfter, and pauses.
+	holds int
+	tries int // envelopes in a row that left tips without an outcome
 }
 
 // parcel is one tip under way. Its fields are guarded by the dispatcher's mutex, except tip, which
@@ -51,7 +61,7 @@ type parcel struct {
 
 func newDispatcher(ask func(context.Context, *proto.TipBatch) (*proto.TipDecisions, error), timeout, patience time.Duration) *dispatcher {
 	return &dispatcher{
-		ask: ask, timeout: timeout, patience: patience,
+		ask: ask, timeout: timeout, patience: patience, pause: bus.Backoff, riding: map[string]bool{},
 		wake: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
 }
@@ -101,6 +111,8 @@ func (d *dispatcher) signal() {
 
 func (d *dispatcher) run(ctx context.Context) {
 	defer close(d.stopped)
+	var flights sync.WaitGroup
+	defer flights.Wait()
 	for {
 		select {
 		case <-ctx.Done():
@@ -108,70 +120,123 @@ func (d *dispatcher) run(ctx context.Context) {
 		case <-d.wake:
 		}
 		for ctx.Err() == nil {
-			batch, sent := d.take()
-			if len(batch) == 0 {
+			f := d.board()
+			if f == nil {
 				break
 			}
-			if d.exchange(ctx, batch, sent) {
-				continue
-			}
-			pause := time.NewTimer(askPause + rand.N(askPause))
-			select {
-			case <-ctx.Done():
-			case <-pause.C:
-			}
-			pause.Stop()
+			flights.Go(func() { d.fly(ctx, f) }) // ends with the envelope's timeout, and a pause that ctx ends
 		}
 	}
 }
 
-// take removes the next envelope's tips and marks them as sent; sent says which of them were before.
-func (d *dispatcher) take() (batch []*parcel, sent []bool) {
+// flight is one envelope under way.
+type flight struct {
+	batch []*parcel
+	sent  []bool // which of them were before
+	fresh bool   // others wait behind it; guarded by the dispatcher's mutex
+}
+
+// board fills the next envelope, or returns nil where none may go or nobody waits.
+func (d *dispatcher) board() *flight {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	n := 0
+	if d.holds > 0 || d.flights == maxFlights {
+		return nil
+	}
+	f := &flight{fresh: true}
+	senders := map[string]bool{}
+	var left []*parcel
 	for _, p := range d.waiting {
-		if len(batch) == MaxBatch {
-			break
-		}
-		n++
-		if !p.abandoned {
-			batch, sent = append(batch, p), append(sent, p.sent)
+		sender := senderOf(p.tip)
+		switch {
+		case p.abandoned:
+		case len(f.batch) == MaxBatch || d.riding[sender]:
+			left = append(left, p)
+		default:
+			senders[sender] = true
+			f.batch, f.sent = append(f.batch, p), append(f.sent, p.sent)
 			p.sent = true
 		}
 	}
-	d.waiting = d.waiting[n:]
-	return batch, sent
+	d.waiting = left
+	if len(f.batch) == 0 {
+		return nil
+	}
+	maps.Copy(d.riding, senders)
+	d.flights++
+	d.holds++
+	return f
 }
 
-// exchange asks for one envelope, hands the outcomes out and puts the rest back in front. It
-// reports whether every tip got its outcome. The envelope's time runs on when ctx ends, so that a
-// stop does not leave outcomes open without need.
-func (d *dispatcher) exchange(ctx context.Context, batch []*parcel, sent []bool) bool {
+// fly asks for one envelope, hands the outcomes out and has the rest pause in front. The envelope's
+// time runs on when ctx ends, so that a stop does not leave outcomes open without need.
+func (d *dispatcher) fly(ctx context.Context, f *flight) {
+	stalled := time.AfterFunc(stallAfter, func() { d.stall(f) })
 	ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.timeout)
-	defer cancel()
-	reply, err := d.ask(ask, &proto.TipBatch{Tips: columns(batch, func(p *parcel) *proto.TipRequest { return p.tip })})
-	if err == nil && len(reply.Decisions) != len(batch) {
+	reply, err := d.ask(ask, &proto.TipBatch{Tips: columns(f.batch, func(p *parcel) *proto.TipRequest { return p.tip })})
+	cancel()
+	stalled.Stop()
+	if err == nil && len(reply.Decisions) != len(f.batch) {
 		err = errLength
 	}
+	if wait := d.land(f, reply, err); wait > 0 {
+		pause := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-pause.C:
+		}
+		pause.Stop()
+		d.mu.Lock()
+		d.holds--
+		d.mu.Unlock()
+	}
+	d.signal()
+}
+
+// stall has nobody wait behind an envelope any more.
+func (d *dispatcher) stall(f *flight) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if f.fresh {
+		f.fresh = false
+		d.holds--
+		d.signal()
+	}
+}
+
+// land hands out what the envelope's answer says and puts the rest back in front. Where there is a
+// rest it returns how long to pause, more than 0, and counts the pause as a hold.
+func (d *dispatcher) land(f *flight, reply *proto.TipDecisions, err error) time.Duration {
 	unseen := errors.Is(err, bus.ErrNoResponders) || errors.Is(err, bus.ErrDisconnected)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.flights--
+	if f.fresh {
+		f.fresh = false
+		d.holds--
+	}
 	var open []*parcel
-	for i, p := range batch {
+	for i, p := range f.batch {
+		delete(d.riding, senderOf(p.tip))
 		if err == nil {
 			outcome := reply.Decisions[i].Outcome
 			// A worker that is full does not know what became of an earlier envelope.
-			if outcome != tryAgain && !(outcome == busy && sent[i]) {
+			if outcome != tryAgain && !(outcome == busy && f.sent[i]) {
 				p.decided <- reply.Decisions[i]
 				continue
 			}
 		}
 		if unseen {
-			p.sent = sent[i]
+			p.sent = f.sent[i]
 		}
 		open = append(open, p)
 	}
+	if len(open) == 0 {
+		d.tries = 0
+		return 0
+	}
 	d.waiting = append(open, d.waiting...)
-	return len(open) == 0
+	d.tries++
+	d.holds++
+	return max(d.pause(d.tries), 1)
 }

@@ -33,7 +33,9 @@
 // # A tip's way
 //
 //	Gifts.Send ─► dispatcher: sent at once if no envelope is under way; while one is, others gather (≤ 200)
-//	           ─► NATS request "tip" to one ledger worker, asked again after 1 s under the same keys
+//	           ─► NATS request "tip" to one ledger worker, asked again after 1 s under the same keys;
+//	              after 100 ms without an answer others go on, in at most 8 envelopes, but none of
+//	              a sender who has one under way
 //	           ─► Ledger: takes what waits (≤ 200, no timer), one transaction:
 //	              attempts, wallets locked in order, prices and combos read, decided in Go, written
 //	           ─► answer; then gift_sent to the room, wallet_balance to the sender

@@ -48,7 +48,7 @@ func New(cfg Config) (*Gifts, error) {
 	}, nil
 }
 
-// Run sends tips to the ledger until ctx ends, waits for the envelope under way and returns nil.
+// Run sends tips to the ledger until ctx ends, waits for the envelopes under way and returns nil.
 // Tips not sent by then, and those sent later, get [ErrTryAgain]. It can be called once.
 func (g *Gifts) Run(ctx context.Context) error {
 	g.dispatcher.run(ctx)
