@@ -54,7 +54,7 @@ func (p *process) launch() {
 	args := append([]string{
 		"serve", "--roles", p.role, "--name", p.name, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
 		"--database-url", p.w.postgresURL(p), "--redis-url", p.w.redisURL(p), "--nats-url", "nats://" + p.nats.near(),
-		"--jwt-key-file", p.w.keyFile, "--webhook-secret-file", p.w.secretFile, "--log-format", "json",
+		"--jwt-key-file", p.w.keyFile, "--log-format", "json",
 	}, p.flags...)
 	child, err := stack.StartChild(p.log, p.binary, args...)
 	if err != nil {
