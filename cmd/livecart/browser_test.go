@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -64,6 +66,7 @@ func TestPages(t *testing.T) {
 		{"product on show", (*studio).push},
 		{"flash sale", (*studio).flashSale},
 		{"order from the shelf", (*studio).shelfOrder},
+		{"orders at work", (*studio).ordersAtWork},
 		{"lost connection", (*studio).reconnect},
 		{"languages", (*studio).languages},
 		{"without a sign-in", (*studio).anonymous},
@@ -292,6 +295,68 @@ func (s *studio) shelfOrder(t *testing.T) {
 	viewer.shot("viewer orders")
 }
 
+// ordersAtWork has the host lower an unpaid order's price, and ship and refund what Chen bought before.
+func (s *studio) ordersAtWork(t *testing.T) {
+	host, chen, buyer := s.host(t), s.viewer(t, &demoViewers[2], ""), s.viewer(t, &demoViewers[1], "")
+	order := func(text string) string {
+		t.Helper()
+		return id(host.data(id("host-orders")+" > li", text, "testid")) + " "
+	}
+	buyer.click(id("shelf-open"))
+	buyer.click(id("shelf-buy-demo-lamp"))
+	buyer.click(id("order-create"))
+	buyer.see(state("order-state", "state", "ORDER_STATE_AWAITING_PAYMENT"), "Awaiting payment")
+	unpaid := order("Awaiting payment")
+	host.click(unpaid + id("host-order-open"))
+	host.click(unpaid + id("host-order-reprice"))
+	host.fill(unpaid+id("host-order-amount"), "9999")
+	host.click(unpaid + id("host-order-reprice-send"))
+	host.see(id("toast"), "Give a price below")
+	host.fill(unpaid+id("host-order-amount"), "100")
+	host.shot("host reprice")
+	host.click(unpaid + id("host-order-reprice-send"))
+	host.see(unpaid+id("host-order-discount"), "−¥")
+	buyer.see(id("order-amount"), "¥100.00")
+	buyer.see(id("order-discount"), "−¥")
+	buyer.shot("viewer repriced")
+
+	paid := order("Chen 晨")
+	host.click(paid + id("host-order-open"))
+	host.click(paid + id("host-order-ship"))
+	host.fill(paid+id("host-order-carrier"), "SF Express")
+	host.fill(paid+id("host-order-waybill"), "SF1002003004005")
+	host.shot("host ship")
+	host.click(paid + id("host-order-ship-send"))
+	host.see(paid+state("host-order-state", "state", "ORDER_STATE_SHIPPED"), "Shipped")
+	host.see(paid+id("host-order-shipment"), "SF1002003004005")
+
+	chen.click(id("orders-open"))
+	chen.click(".order-row:has(.ORDER_STATE_SHIPPED)")
+	chen.see(id("order-shipments"), "SF Express SF1002003004005")
+	chen.shot("viewer shipped")
+	chen.click(id("order-receive"))
+	chen.see(id("order-receive"), "Everything has arrived?")
+	chen.click(id("order-receive"))
+	chen.see(state("order-state", "state", "ORDER_STATE_COMPLETED"), "Completed")
+
+	host.see(paid+state("host-order-state", "state", "ORDER_STATE_COMPLETED"), "Completed")
+	host.click(paid + id("host-order-refund"))
+	host.click(paid + id("host-order-refund-send"))
+	host.see(id("toast"), "Say whether the pieces go back to the stock.")
+	host.click(paid + id("host-order-restock-no"))
+	host.fill(paid+id("host-order-reason"), "left earcup is silent")
+	host.shot("host refund")
+	host.click(paid + id("host-order-refund-send"))
+	host.see(paid+id("host-order-refunded"), "¥199.50")
+	chen.see(id("order-refund"), "¥199.50")
+	chen.see(state("order-state", "state", "ORDER_STATE_REFUNDED"), "Your money is back.")
+	chen.shot("viewer refunded")
+	host.see(paid+state("host-order-state", "state", "ORDER_STATE_REFUNDED"), "Refunded")
+	host.shot("host refunded")
+	buyer.click(id("order-cancel"))
+	buyer.see(state("order-state", "state", "ORDER_STATE_CANCELLED"), "")
+}
+
 func (s *studio) reconnect(t *testing.T) {
 	wire, gateway := wireTo(t, s.info.Gateways[1].URL)
 	host, viewer := s.host(t), s.viewer(t, &demoViewers[1], gateway)
@@ -393,4 +458,39 @@ func (s *studio) phases(t *testing.T) {
 	host.miss(id("host-comment-input"), "")
 	viewer.shot("viewer ended")
 	host.shot("host ended")
+	s.statement(t, host)
+}
+
+// statement has the host of the ended room read its account.
+func (s *studio) statement(t *testing.T, host *page) {
+	host.click(id("host-statement"))
+	host.see(state("statement-balanced", "balanced", "true"), "Balances")
+	host.see(state("statement-final", "final", "true"), "Final")
+	host.see(id("statement-paid_sales"), "¥199.50")
+	host.see(id("statement-refunds"), "¥199.50")
+	host.see(id("statement-net_sales"), "¥0.00")
+	host.see(id("statement-tip_beans"), "1,980")
+	host.see(id("statement-host_share"), "990")
+	host.shot("statement")
+	saved := eval[string](host, `async (button) => {
+  const real = URL.createObjectURL;
+  const blob = new Promise((take) => { URL.createObjectURL = (b) => { take(b); return real.call(URL, b); }; });
+  document.querySelector(button).click();
+  const text = await (await blob).text();
+  URL.createObjectURL = real;
+  return text;
+}`, id("statement-csv"))
+	for _, row := range []string{"scope,shop,host,name,currency,amount\r\n", "room,,,paid_sales,CNY,19950\r\n", "room,,,balance.money_received,CNY,0\r\n"} {
+		if !strings.Contains(saved, row) {
+			t.Errorf("the CSV has no %q: %s", row, saved)
+		}
+	}
+	host.click(id("language"))
+	host.see(id("statement-balanced"), "账目平衡")
+	host.shot("statement chinese")
+	if folder := os.Getenv(screenshots); folder != "" {
+		if err := os.WriteFile(filepath.Join(folder, "statement.csv"), []byte(saved), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
 }

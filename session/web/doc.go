@@ -6,6 +6,7 @@
 //	/                      leads to the page of Config.Home
 //	/rooms/{room}          the viewer's page
 //	/host/{room}           the host's console
+//	/host/{room}/statement the room's account, to read and to print
 //	/static/v<hash>/…      files of this very build, immutable for a year
 //	/static/…              the same files under a lasting name, checked again by ETag; product pictures
 //	                       and shops that import the SDK (/static/livecart.js) use these
@@ -23,8 +24,8 @@
 // # Files
 //
 // page holds the HTML shells. In static: livecart.js and livecart/ are the SDK, which needs no
-// library; vendor holds preact and htm with their licences; ui what both pages share; viewer and host
-// one file for each part of those pages; i18n the words, with the same keys in each language; demo the
+// library; vendor holds preact and htm with their licences; ui what the pages share; viewer, host and
+// statement one file for each part of those pages; i18n the words, with the same keys in each language; demo the
 // drawn pictures that the demo shop uses. The SDK's own tests are in sdk and run under Node.
 //
 // # Hooks for browser tests
@@ -35,7 +36,8 @@
 // topup-link, product-card, product-buy, flash-card, flash-price, flash-stock, flash-countdown,
 // flash-buy, flash-order, shelf-open, shelf-<product id>, shelf-buy-<product id>, listing-<listing id>,
 // order-quantity, order-create, orders-open, order-<order id>, order-state, order-amount,
-// order-address, address-<field>, order-pay, order-pay-link, order-cancel, sheet-close, toast.
+// order-discount, order-refund, order-shipments, order-receive, order-address, address-<field>,
+// order-pay, order-pay-link, order-cancel, sheet-close, toast.
 //
 // Host: host-connection, host-phase, host-start, host-pause, host-resume, host-end, host-confirm,
 // host-figure-<online|peak|visits|unique|likes|sales|tips>, host-comments, host-comment,
@@ -44,5 +46,9 @@
 // host-sale-product, host-sale-listing, host-sale-price, host-sale-quantity, host-sale-limit,
 // host-sale-duration, host-sale-delay, host-sale-start, host-sale-<sale id>, host-sale-stock,
 // host-sale-edit, host-sale-save, host-sale-edit-quantity, host-sale-edit-limit, host-sale-extend,
-// host-sale-stop, host-orders, host-order-<order id>, host-order-state.
+// host-sale-stop, host-orders, host-order-<order id>, host-order-state, host-order-open,
+// host-order-<act>, host-order-carrier, host-order-waybill, host-order-pieces-<line>,
+// host-order-restock-<answer>, host-order-reason, host-order-amount, host-order-discount,
+// host-order-refunded, host-order-shipment, host-statement, statement-final, statement-balanced,
+// statement-csv, statement-<scope or figure>, statement-balances.
 package web

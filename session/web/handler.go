@@ -56,6 +56,7 @@ func Handler(cfg Config) http.Handler {
 	mux.HandleFunc("GET /{$}", p.index)
 	mux.HandleFunc("GET /rooms/{room}", func(w http.ResponseWriter, r *http.Request) { p.room(w, r, "viewer.html") })
 	mux.HandleFunc("GET /host/{room}", func(w http.ResponseWriter, r *http.Request) { p.room(w, r, "host.html") })
+	mux.HandleFunc("GET /host/{room}/statement", func(w http.ResponseWriter, r *http.Request) { p.room(w, r, "statement.html") })
 	mux.HandleFunc("GET /static/{path...}", all.serve)
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/static/favicon.svg", http.StatusFound)

@@ -39,6 +39,8 @@ func TestPages(t *testing.T) {
 		{"viewer", "/rooms/demo", 200, `data-room="demo"`},
 		{"viewer loads its module", "/rooms/demo", 200, `/viewer/main.js"></script>`},
 		{"host", "/host/a_B-9", 200, `data-room="a_B-9"`},
+		{"statement", "/host/demo/statement", 200, `/statement/main.js"></script>`},
+		{"statement of no id", "/host/a%2Fb/statement", 404, "There is no page here"},
 		{"longest id", "/rooms/" + strings.Repeat("x", 64), 200, `<div id="app">`},
 		{"id too long", "/rooms/" + strings.Repeat("x", 65), 404, "There is no page here"},
 		{"id that is markup", "/rooms/%22%3E%3Cscript%3E", 404, "There is no page here"},
@@ -71,7 +73,7 @@ func TestIndexLeadsHome(t *testing.T) {
 
 func TestEveryAnswerIsGuarded(t *testing.T) {
 	h := Handler(Config{})
-	for _, target := range []string{"/", "/rooms/demo", "/host/demo", "/nothing", "/static/livecart.js", "/static/nothing", "/favicon.ico"} {
+	for _, target := range []string{"/", "/rooms/demo", "/host/demo", "/host/demo/statement", "/nothing", "/static/livecart.js", "/static/nothing", "/favicon.ico"} {
 		t.Run(target, func(t *testing.T) {
 			header := get(t, h, target).Header
 			for name, want := range map[string]string{

@@ -66,7 +66,7 @@ func TestImportsExist(t *testing.T) {
 
 func TestPagesNameExistingFiles(t *testing.T) {
 	names := regexp.MustCompile(`\{\{\.Base\}\}/([^"]+)`)
-	for _, page := range []string{"viewer", "host", "lost"} {
+	for _, page := range []string{"viewer", "host", "statement", "lost"} {
 		b, err := shells.ReadFile("page/" + page + ".html")
 		if err != nil {
 			t.Fatal(err)
@@ -86,7 +86,7 @@ func TestPagesNameExistingFiles(t *testing.T) {
 func TestNothingInline(t *testing.T) {
 	handler := regexp.MustCompile(`(?i)\son[a-z]+\s*=`)
 	script := regexp.MustCompile(`(?is)<script(?:\s[^>]*)?>\s*[^<\s]`)
-	for _, page := range []string{"viewer", "host", "lost"} {
+	for _, page := range []string{"viewer", "host", "statement", "lost"} {
 		b, err := shells.ReadFile("page/" + page + ".html")
 		if err != nil {
 			t.Fatal(err)

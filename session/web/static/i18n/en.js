@@ -68,6 +68,28 @@ export default {
   'host.ended.time': 'Over', 'host.ended.stopped': 'Stopped', 'host.ended.room_ended': 'Ended with the room', 'host.announced': 'Announced',
   'host.orders': 'Orders', 'host.no_orders': 'No orders yet.', 'host.buyer': 'Buyer', 'host.item': 'Item', 'host.amount': 'Amount', 'host.state': 'State', 'host.orders_failed': 'Orders cannot be read at the moment.',
 
+  // Orders at work, and the statement.
+  parcels: 'Parcels', received: 'I have received it', received_sure: 'Everything has arrived?', 'refund.REFUND_STATE_UNSPECIFIED': 'Refund', 'refund.REFUND_STATE_DUE': 'Refund on its way',
+  'refund.REFUND_STATE_DONE': 'Refunded', 'desk.ship': 'Ship', 'desk.refund': 'Refund', 'desk.reprice': 'Change price', 'desk.ship_send': 'Ship', 'desk.refund_send': 'Give money back',
+  'desk.reprice_send': 'Change price', 'desk.ship_done': 'The parcel is on its way.', 'desk.refund_done': 'The refund is on its way.', 'desk.reprice_done': 'The price was changed.',
+  'desk.shipped': '{count} shipped', 'desk.refunded': '{count} refunded', 'desk.discount': 'Discount', 'desk.money_back': 'Refunded', 'desk.no_address': 'No address yet',
+  'desk.sent': '{carrier} {waybill}', 'desk.restocked': 'back in stock', 'desk.not_restocked': 'not back in stock', 'desk.pieces_of': 'Pieces of {title}, at most {count}',
+  'desk.pieces_bad': 'Choose how many pieces, at least one.', 'desk.carrier': 'Carrier', 'desk.waybill': 'Waybill', 'desk.restock': 'Do the pieces go back to the stock?',
+  'desk.restock_yes': 'Yes, sell them again', 'desk.restock_no': 'No', 'desk.restock_bad': 'Say whether the pieces go back to the stock.', 'desk.reason': 'Reason, for the records',
+  'desk.amount': 'New total', 'desk.amount_now': 'Now {amount}; it can only go down', 'statement.title': 'Statement', 'statement.failed': 'The statement cannot be shown',
+  'statement.as_of': 'as of {time}', 'statement.final': 'Final', 'statement.not_final': 'Not final yet', 'statement.balanced': 'Balances', 'statement.not_balanced': 'Does not balance',
+  'statement.print': 'Print', 'statement.csv': 'Download CSV', 'statement.room': 'The whole room', 'statement.of_shop': 'Shop {name}', 'statement.of_host': 'Host {name}', 'statement.sales': 'Sales',
+  'statement.orders': 'Orders', 'statement.money': 'Money', 'statement.tips': 'Gifts, in beans', 'statement.balances': 'Balances', 'statement.must_equal': 'Must be equal', 'statement.left': 'Left',
+  'statement.right': 'Right', 'statement.difference': 'Difference', 'statement.all_states': 'Orders in all states', 'figure.gross_sales': 'Gross sales', 'figure.discounts': 'Discounts',
+  'figure.unpaid_sales': 'Not paid', 'figure.paid_sales': 'Paid', 'figure.refunds': 'Refunds', 'figure.refunds_due': 'of them still on their way', 'figure.net_sales': 'Net of refunds',
+  'figure.platform_fees': 'Platform fees', 'figure.shop_shares': 'The shop’s share', 'figure.received': 'Received from buyers', 'figure.stray_money': 'Paid nothing and goes back',
+  'figure.stray_money_due': 'of it still on its way', 'figure.tip_beans': 'Gifts', 'figure.reversed_beans': 'Taken back', 'figure.host_share': 'The host’s share',
+  'figure.platform_share': 'The platform’s share', 'figure.orders_awaiting_payment': 'Awaiting payment', 'figure.orders_paid': 'Paid', 'figure.orders_shipped': 'Shipped',
+  'figure.orders_completed': 'Completed', 'figure.orders_expired': 'Expired', 'figure.orders_cancelled': 'Cancelled', 'figure.orders_refund_due': 'Refund on its way',
+  'figure.orders_refunded': 'Refunded', 'figure.pieces': 'Pieces', 'figure.pieces_refunded': 'of them refunded', 'figure.reprices': 'Price changes', 'figure.paid_orders': 'Orders that became paid',
+  'figure.refunded_lines': 'Refunds by line', 'figure.tips_confirmed': 'Gifts confirmed', 'figure.tips_sent': 'Gifts sent', 'figure.tip_host_beans': 'The host’s legs',
+  'figure.tip_fee_beans': 'The platform’s legs', 'figure.reversed_tip_beans': 'Gifts with a reversal', 'figure.wallet_debits': 'Left wallets', 'figure.wallet_credits': 'Back in wallets',
+
   // Reasons of refusals.
   'reason.sign_in_required': 'Sign in first.', 'reason.token_expired': 'Your sign-in has ended.', 'reason.forbidden': 'You may not do this.',
   'reason.room_not_found': 'There is no such room.', 'reason.room_not_live': 'The room is not live.', 'reason.rate_limited': 'Too fast.',
@@ -82,4 +104,5 @@ export default {
   'reason.sold_out': 'Sold out.', 'reason.limit_per_buyer': 'You have reached the limit for one buyer.', 'reason.invalid_quantity': 'That many cannot be ordered.',
   'reason.attempt_expired': 'That attempt has lapsed. Please try again.', 'reason.own_sale': 'You cannot buy in your own sale.', 'reason.order_state': 'The order does not allow this any more.',
   'reason.room_state': 'The room does not allow this at the moment.', 'reason.product_not_in_room': 'The product is not on this shelf.', 'reason.product_off_sale': 'The product is not on sale.', 'reason.push_in_progress': 'A product is just being shown.',
+  'reason.address_required': 'The order has no address yet.', 'reason.refund_exceeds_paid': 'That is more than is left to give back.', 'reason.reprice_not_unpaid': 'Only an unpaid order’s price can be changed.', 'reason.reprice_above_original': 'The price can only go down.', 'reason.reprice_limit': 'The price was changed too often.', 'reason.reprice_zero': 'The price must stay above zero.', 'reason.invalid_argument': 'Something in it is out of range.',
 };

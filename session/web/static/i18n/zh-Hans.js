@@ -68,6 +68,23 @@ export default {
   'host.ended.time': '已结束', 'host.ended.stopped': '已停止', 'host.ended.room_ended': '随直播结束', 'host.announced': '已预告',
   'host.orders': '订单', 'host.no_orders': '还没有订单。', 'host.buyer': '买家', 'host.item': '商品', 'host.amount': '金额', 'host.state': '状态', 'host.orders_failed': '暂时无法读取订单。',
 
+  // Orders at work, and the statement.
+  parcels: '包裹', received: '确认收货', received_sure: '商品都收到了吗？', 'refund.REFUND_STATE_UNSPECIFIED': '退款', 'refund.REFUND_STATE_DUE': '退款中', 'refund.REFUND_STATE_DONE': '已退款', 'desk.ship': '发货',
+  'desk.refund': '退款', 'desk.reprice': '改价', 'desk.ship_send': '确认发货', 'desk.refund_send': '确认退款', 'desk.reprice_send': '确认改价', 'desk.ship_done': '已发货。', 'desk.refund_done': '退款处理中。',
+  'desk.reprice_done': '价格已修改。', 'desk.shipped': '已发 {count} 件', 'desk.refunded': '已退 {count} 件', 'desk.discount': '优惠', 'desk.money_back': '已退款', 'desk.no_address': '尚无收货地址',
+  'desk.sent': '{carrier} {waybill}', 'desk.restocked': '已退回库存', 'desk.not_restocked': '未退回库存', 'desk.pieces_of': '{title} 件数，最多 {count} 件', 'desk.pieces_bad': '请选择件数，至少一件。', 'desk.carrier': '快递公司',
+  'desk.waybill': '运单号', 'desk.restock': '商品是否退回库存？', 'desk.restock_yes': '是，继续销售', 'desk.restock_no': '否', 'desk.restock_bad': '请选择商品是否退回库存。', 'desk.reason': '退款原因（备查）', 'desk.amount': '新总价',
+  'desk.amount_now': '现价 {amount}，只能降低', 'statement.title': '结算单', 'statement.failed': '无法显示结算单', 'statement.as_of': '截至 {time}', 'statement.final': '已定稿', 'statement.not_final': '尚未定稿',
+  'statement.balanced': '账目平衡', 'statement.not_balanced': '账目不平', 'statement.print': '打印', 'statement.csv': '下载 CSV', 'statement.room': '整场直播', 'statement.of_shop': '店铺 {name}',
+  'statement.of_host': '主播 {name}', 'statement.sales': '销售', 'statement.orders': '订单', 'statement.money': '资金', 'statement.tips': '礼物（豆）', 'statement.balances': '核对', 'statement.must_equal': '应相等',
+  'statement.left': '左边', 'statement.right': '右边', 'statement.difference': '差额', 'statement.all_states': '各状态订单之和', 'figure.gross_sales': '下单金额', 'figure.discounts': '优惠',
+  'figure.unpaid_sales': '未付款', 'figure.paid_sales': '已付款', 'figure.refunds': '退款', 'figure.refunds_due': '其中处理中', 'figure.net_sales': '净销售额', 'figure.platform_fees': '平台服务费',
+  'figure.shop_shares': '店铺所得', 'figure.received': '收到的款项', 'figure.stray_money': '无效付款（退回）', 'figure.stray_money_due': '其中处理中', 'figure.tip_beans': '收到的礼物', 'figure.reversed_beans': '已撤回',
+  'figure.host_share': '主播所得', 'figure.platform_share': '平台所得', 'figure.orders_awaiting_payment': '待付款', 'figure.orders_paid': '已付款', 'figure.orders_shipped': '已发货', 'figure.orders_completed': '已完成',
+  'figure.orders_expired': '已超时', 'figure.orders_cancelled': '已取消', 'figure.orders_refund_due': '退款中', 'figure.orders_refunded': '已退款', 'figure.pieces': '件数', 'figure.pieces_refunded': '其中已退',
+  'figure.reprices': '改价合计', 'figure.paid_orders': '付款订单合计', 'figure.refunded_lines': '按商品退款合计', 'figure.tips_confirmed': '已确认送礼', 'figure.tips_sent': '送礼次数', 'figure.tip_host_beans': '主播分成',
+  'figure.tip_fee_beans': '平台分成', 'figure.reversed_tip_beans': '已撤回的礼物', 'figure.wallet_debits': '钱包扣除', 'figure.wallet_credits': '钱包退回',
+
   // Reasons of refusals.
   'reason.sign_in_required': '请先登录。', 'reason.token_expired': '登录已过期。', 'reason.forbidden': '您没有此权限。',
   'reason.room_not_found': '直播间不存在。', 'reason.room_not_live': '直播间未开播。', 'reason.rate_limited': '操作太快了。',
@@ -82,4 +99,5 @@ export default {
   'reason.sold_out': '已抢光。', 'reason.limit_per_buyer': '已达每人限购数量。', 'reason.invalid_quantity': '数量无效。',
   'reason.attempt_expired': '本次抢购已失效，请重试。', 'reason.own_sale': '不能购买自己直播间的商品。', 'reason.order_state': '订单当前状态不允许此操作。',
   'reason.room_state': '直播间当前状态不允许此操作。', 'reason.product_not_in_room': '商品不在货架上。', 'reason.product_off_sale': '商品未开售。', 'reason.push_in_progress': '正在讲解其他商品。',
+  'reason.address_required': '订单还没有收货地址。', 'reason.refund_exceeds_paid': '超出可退金额。', 'reason.reprice_not_unpaid': '只能修改未付款订单的价格。', 'reason.reprice_above_original': '价格只能降低。', 'reason.reprice_limit': '改价次数过多。', 'reason.reprice_zero': '价格必须大于零。', 'reason.invalid_argument': '内容超出范围。',
 };

@@ -33,6 +33,14 @@ export class Api {
   }
 
   /**
+   * @param {string} path of what is no JSON
+   * @returns {Promise<Blob>} rejects with a Refusal
+   */
+  file(path) {
+    return this.ask(new URL(path, this.base), { method: 'GET', headers: { Accept: '*/*' } }, (response) => response.blob());
+  }
+
+  /**
    * Reads a list that comes in pages.
    * @param {string} path
    * @param {string} field where a page holds its part
@@ -52,7 +60,7 @@ export class Api {
     return all;
   }
 
-  async ask(url, init) {
+  async ask(url, init, take = (response) => response.json().catch(() => ({}))) {
     const token = this.token();
     const headers = { Accept: 'application/json', ...init.headers };
     if (token) headers.Authorization = `Bearer ${token}`;
@@ -62,8 +70,8 @@ export class Api {
     } catch {
       throw new Refusal({ reason: 'connection_lost', message: 'the server cannot be reached' });
     }
+    if (response.ok) return take(response);
     const body = await response.json().catch(() => ({}));
-    if (response.ok) return body;
     throw new Refusal({
       reason: body.reason || 'internal', message: body.detail || body.title, code: response.status,
       retry_after_ms: Number(body.retry_after_ms ?? 0),

@@ -58,6 +58,12 @@ export const FlashSoldOut = { sale_id: text };
 export const FlashEnded = { sale_id: text, sold: int, cause: text };
 export const OrderLine = {
   listing_id: text, sku_id: text, title: text, image_url: text, quantity: int, unit_price: int,
+  shipped: int, refunded: int,
+};
+export const LinePieces = { line: int, quantity: int };
+export const Shipment = { id: text, carrier: text, waybill: text, pieces: [LinePieces], shipped_ms: int };
+export const Refund = {
+  id: text, amount: int, pieces: [LinePieces], restocked: yes, reason: text, state: text, created_ms: int,
 };
 export const Address = {
   name: text, phone: text, country: text, region: text, city: text, street: text, postal_code: text,
@@ -65,7 +71,7 @@ export const Address = {
 export const Order = {
   id: text, shop_id: text, room_id: text, sale_id: text, buyer: User, state: text, lines: [OrderLine],
   currency: text, amount: int, ship_to: Address, created_ms: int, expires_at_ms: int, version: int,
-  request_id: text,
+  request_id: text, discount: int, price_version: int, refunded: int, shipments: [Shipment], refunds: [Refund],
 };
 export const OrderPage = { orders: [Order], next_cursor: text };
 export const Payment = {

@@ -43,6 +43,12 @@ export function money(minor, currency, { short = false } = {}) {
   return short ? text.replace(/[.,]00(?=\D*$)/, '') : text;
 }
 
+/** An amount of a currency that may be none of ours, or with '' a count. */
+export function amount(value, currency) {
+  if (/^[A-Z]{3}$/.test(currency)) return money(value, currency);
+  return currency === '' ? number(BigInt(value)) : `${number(BigInt(value))} ${currency}`;
+}
+
 /** A count in full: 12,345. */
 export function number(n) {
   return format('number', (language) => new Intl.NumberFormat(language)).format(n);

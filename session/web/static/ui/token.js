@@ -1,7 +1,8 @@
 // The token comes in the address's fragment. It is moved into the tab's own storage, so that a copied
 // or photographed address gives nobody else's account away and a reload still knows it.
 
-const key = () => `livecart.token ${location.pathname}`;
+// A room's console and its statement are one place.
+const key = () => `livecart.token ${location.pathname.replace(/\/statement$/, '')}`;
 
 /** Takes a token from the address, if there is one, and returns the one this page has, '' for none. */
 export function takeToken() {

@@ -52,6 +52,7 @@ function OrderView({ session, order }) {
   const [payment, setPayment] = useState(null);
   const [busy, setBusy] = useState('');
   const [editing, setEditing] = useState(false);
+  const [sure, setSure] = useState(false);
   const left = Number(order.expires_at_ms) - now;
   const hasAddress = isWhole(order.ship_to);
 
@@ -71,6 +72,11 @@ function OrderView({ session, order }) {
     openPayment(ok.payment.url);
   });
   const cancel = () => run('cancel', () => session.room.send('order_cancel', { order_id: order.id }));
+  const receive = () => run('receive', async () => {
+    if (!sure) return setSure(true);
+    await session.room.send('order_receive', { order_id: order.id });
+    setSure(false);
+  });
   const setAddress = (address) => run('address', async () => {
     await session.room.send('order_address', { order_id: order.id, ship_to: address });
     setEditing(false);
@@ -85,10 +91,19 @@ function OrderView({ session, order }) {
       ${order.lines.map((line) => html`
         <div class="row" key=${line.listing_id}>
           <${Picture} class="thumb" src=${line.image_url} />
-          <div class="row-words"><h3>${line.title}</h3><p class="muted">×${line.quantity}</p></div>
+          <div class="row-words"><h3>${line.title}</h3><p class="muted">×${line.quantity}${line.refunded > 0 && ` · ${t('desk.refunded', { count: line.refunded })}`}</p></div>
           <b class="row-amount">${money(line.unit_price, order.currency)}</b>
         </div>`)}
+      ${order.discount > 0 && html`<p class="less"><span>${t('desk.discount')}</span><b data-testid="order-discount">−${money(order.discount, order.currency)}</b></p>`}
       <p class="total"><span>${t('total')}</span><b data-testid="order-amount">${money(order.amount, order.currency)}</b></p>
+      ${order.refunds.map((r) => html`
+        <p class="less" key=${r.id} data-testid="order-refund"><span>${t(`refund.${r.state}`)}</span><b>${money(r.amount, order.currency)}</b></p>`)}
+      ${order.shipments.length > 0 && html`
+        <section class="ship" data-testid="order-shipments"><h3>${t('parcels')}</h3>
+          ${order.shipments.map((s) => html`
+            <p class="address" key=${s.id}>${t('desk.sent', { carrier: s.carrier, waybill: s.waybill })}<br />
+              ${s.pieces.map((p) => `${order.lines[p.line - 1]?.title} ×${p.quantity}`).join(', ')} · ${date(s.shipped_ms)}</p>`)}
+        </section>`}
       <section class="ship" data-testid="order-address">
         <h3>${t('ship_to')}</h3>
         ${hasAddress && !editing ? html`
@@ -104,9 +119,13 @@ function OrderView({ session, order }) {
           <button class="primary" data-testid="order-pay" disabled=${busy !== '' || left <= 0} aria-busy=${busy === 'pay'} onClick=${pay}>
             ${t('pay', { amount: money(order.amount, order.currency) })}</button>
         </div>
-        ${payment && html`
+        ${payment && payment.price_version === order.price_version && html`
           <p class="pay-open"><span>${t('pay_waiting')}</span>
             <a class="primary" data-testid="order-pay-link" href=${safeURL(payment.url)} target="_blank" rel="noopener noreferrer">
               ${t('open_payment')} <${Icon} name="external" /></a></p>`}`}
+      ${order.state === 'ORDER_STATE_SHIPPED' && html`
+        <div class="order-acts whole">
+          <button class="primary wide" data-testid="order-receive" disabled=${busy !== ''} aria-busy=${busy === 'receive'} onClick=${receive}>${t(sure ? 'received_sure' : 'received')}</button>
+        </div>`}
     </div>`;
 }
