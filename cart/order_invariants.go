@@ -7,7 +7,7 @@ import (
 )
 
 // Invariants are what always holds of stock, orders, payments and sales.
-var Invariants = slices.Concat(orderInvariants, saleInvariants)
+var Invariants = slices.Concat(orderInvariants, sellerInvariants, refundInvariants, saleInvariants)
 
 var orderInvariants = []store.Invariant{{
 	Name: "order_rows_have_order",
@@ -47,11 +47,17 @@ var orderInvariants = []store.Invariant{{
 		WHERE k.sold <> coalesce(h.pieces, 0)`,
 }, {
 	Name: "order_holds_stock",
-	Doc:  "Orders that await payment, are paid, shipped or completed hold all pieces that were not refunded; expired and cancelled ones hold none.",
-	SQL: `SELECT o.id AS order_id, o.state, l.n, l.quantity, l.refunded, l.restocked
-		FROM orders o JOIN order_line l ON l.order_id = o.id
-		WHERE o.state IN ('expired', 'cancelled') AND l.restocked <> l.quantity
-		   OR o.state IN ('awaiting_payment', 'paid', 'shipped', 'completed') AND l.restocked > l.refunded`,
+	Doc:  "An order that awaits payment holds all pieces; a paid one all but those that a refund took back, also once it is refunded; expired and cancelled ones hold none, nor do those whose money came too late.",
+	SQL: `SELECT o.id AS order_id, o.state, l.n, l.quantity, l.restocked, b.pieces AS taken_back
+		FROM orders o JOIN order_line l ON l.order_id = o.id CROSS JOIN LATERAL (
+			SELECT coalesce(sum(rl.quantity), 0) AS pieces FROM refund r JOIN refund_line rl ON rl.refund_id = r.id
+			WHERE r.order_id = o.id AND rl.n = l.n AND r.restock
+		) b
+		WHERE l.restocked <> CASE
+			WHEN o.state = 'awaiting_payment' THEN 0
+			WHEN o.state IN ('expired', 'cancelled') THEN l.quantity
+			WHEN EXISTS (SELECT FROM payment WHERE order_id = o.id AND state = 'accepted') THEN b.pieces
+			ELSE l.quantity END`,
 }, {
 	Name: "order_amount",
 	Doc:  "An order's amount is the sum of its lines less its discount, and it has lines.",

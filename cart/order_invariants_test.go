@@ -20,10 +20,7 @@ func TestInvariantsTurnRed(t *testing.T) {
 	gone := m.order("gone", "tea-l", 1)
 	m.expire(gone.Id)
 	m.flashOrder("f", 2)
-	for _, row := range []struct {
-		name string
-		sql  []string
-	}{
+	m.turnRed([]breakage{
 		{"order_rows_have_order", []string{`UPDATE order_line SET order_id = 'none' WHERE order_id = '` + paidOrder.Id + `'`}},
 		{"order_rows_have_order", []string{`UPDATE order_event SET order_id = 'none' WHERE order_id = '` + gone.Id + `'`}},
 		{"order_rows_have_order", []string{`UPDATE orders SET shop_id = 'none' WHERE id = '` + gone.Id + `'`}},
@@ -54,8 +51,20 @@ func TestInvariantsTurnRed(t *testing.T) {
 		{"order_has_attempt", []string{`UPDATE attempt SET order_id = NULL WHERE key = 'paid'`}},
 		{"order_has_attempt", []string{`INSERT INTO attempt SELECT buyer_id, 'other', kind, hash, sale_id, quantity, outcome, order_id FROM attempt WHERE key = 'paid'`}},
 		{"order_has_attempt", []string{`UPDATE attempt SET buyer_id = 'bob' WHERE key = 'paid'`}},
-	} {
-		t.Run(row.name, func(t *testing.T) {
+	})
+}
+
+// breakage is SQL that must make an invariant red.
+type breakage struct {
+	name string
+	sql  []string
+}
+
+// turnRed does the damage of each row in a transaction that is rolled back.
+func (m *market) turnRed(rows []breakage) {
+	m.t.Helper()
+	for _, row := range rows {
+		m.t.Run(row.name, func(t *testing.T) {
 			tx, err := m.pool().Begin(t.Context())
 			m.must(err)
 			defer tx.Rollback(t.Context())
@@ -77,7 +86,7 @@ func TestInvariantsTurnRed(t *testing.T) {
 // violated returns the names of the invariants that do not hold.
 func (m *market) violated(tx pgx.Tx) []string {
 	m.t.Helper()
-	found, err := store.Check(m.t.Context(), tx, orderInvariants)
+	found, err := store.Check(m.t.Context(), tx, slices.Concat(orderInvariants, sellerInvariants, refundInvariants))
 	m.must(err)
 	var names []string
 	for _, v := range found {
