@@ -9,7 +9,7 @@
 // often it is sent. Amounts are int64 in minor units of the shop's one currency.
 //
 // Locks are taken in one order, each kind sorted: payment id (advisory), product, sale, sku,
-// attempt key, order, shelf and pop-up, and last the room row that numbers an event.
+// attempt key, order, refund, shelf and pop-up, and last the room row that numbers an event.
 //
 // # Stock
 //
@@ -20,6 +20,10 @@
 //	sku.sold  = pieces of ordinary orders that hold stock
 //	sku.moved = quantity of open sales + sold of closed ones
 //	sale.sold = pieces of the sale's orders that hold stock,  0 <= sale.sold <= sale.quantity
+//
+// A sku's shop may share it: another shop then lists it at its own price, and orders and sales of both
+// take from the one pool; the stock stays the owner's to set, and one sale at a time is open of a sku
+// whoever lists it. A listing whose share was taken back is off sale.
 //
 // A line holds quantity - restocked pieces. What returns to an open sale can be bought there again,
 // what returns to a closed one goes back to the sku. Redis is not incremented: Resync counts anew.
@@ -60,6 +64,22 @@
 // flash order 5 min. An order whose window is over keeps its pieces until the sweep of the ledger
 // role takes them back, a second later at most while a worker runs; money that comes before that
 // pays it as usual.
+//
+// One order_create may name listings of several shops: each shop gets an order of its own, all or none,
+// under the one recorded attempt. The first order has the attempt, the others name it (split_from).
+//
+// A seller acts for the order's own shop; to others the order is not there. Its commands are done once
+// a request_id, raise the order's version, and are told to the buyer:
+//
+//   - order_reprice lowers the amount of an order that awaits payment, above 0, at most 50 times. Each
+//     makes a price version and voids the payments before: amount = sum of lines - discount.
+//   - order_ship sends pieces out under a waybill, to a known address. The order is shipped when every
+//     piece is out that is not refunded; a refund takes pieces first that are not. The buyer's
+//     order_receive completes it, or the sweep 10 days later.
+//   - order_refund gives money back by pieces, and takes the pieces back to the stock or not, which the
+//     seller must say. After pieces worth g of the lines' sum t, floor(amount × g ÷ t) has gone back, so
+//     the refunds of an order add up to its amount exactly. With no piece left the order is refund_due,
+//     and refunded once the provider gave all of it. A refund that comes to 0 is done at once.
 //
 // # Payments
 //
@@ -103,8 +123,8 @@
 //
 // # What it owns
 //
-// Tables: shop, fee_policy, sku, product, listing, shelf, pop_up, sale, orders, order_line, order_event,
-// attempt, request_key, payment, payment_notice, dead_letter.
+// Tables: shop, fee_policy, sku, sku_share, product, listing, shelf, pop_up, sale, orders, order_line, order_event,
+// order_reprice, shipment, shipment_line, refund, refund_line, attempt, request_key, payment, payment_notice, dead_letter.
 //
 // Redis keys: {f:<sale>}:* of the sales' admission, which may be lost at any time.
 //

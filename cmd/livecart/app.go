@@ -174,7 +174,7 @@ func (a *app) newRooms(endSales func(ctx context.Context, roomID string) error) 
 func (a *app) cartConfig() cart.Config {
 	return cart.Config{
 		Pool: a.pool, Redis: a.redis, Bus: a.bus, Log: a.cfg.log, Registerer: a.metrics, Provider: a.provider,
-		FlashPayWindow: a.cfg.FlashPayWindow, OrderPayWindow: a.cfg.OrderPayWindow, ReapAfter: a.cfg.ReapAfter,
+		FlashPayWindow: a.cfg.FlashPayWindow, OrderPayWindow: a.cfg.OrderPayWindow, CompleteAfter: a.cfg.CompleteAfter, ReapAfter: a.cfg.ReapAfter,
 	}
 }
 

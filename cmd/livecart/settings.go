@@ -38,6 +38,7 @@ type settings struct {
 	HostGoneEnd    time.Duration `name:"host-gone-end" env:"LIVECART_HOST_GONE_END" help:"After how long without its host a room ends; negative for never."`
 	FlashPayWindow time.Duration `name:"flash-pay-window" env:"LIVECART_FLASH_PAY_WINDOW" help:"How long an order of a flash sale waits for its payment; 0 for 5 min."`
 	OrderPayWindow time.Duration `name:"order-pay-window" env:"LIVECART_ORDER_PAY_WINDOW" help:"How long an ordinary order waits for its payment; 0 for 30 min."`
+	CompleteAfter  time.Duration `name:"complete-after" env:"LIVECART_COMPLETE_AFTER" help:"How long after an order was shipped it completes by itself; 0 for 10 days."`
 	ReapAfter      time.Duration `name:"reap-after" env:"LIVECART_REAP_AFTER" help:"How long a flash sale keeps pieces for an attempt that nobody decides, in time in which the ledger answers; at least 1 s, 0 for 30 s."`
 	DrainTimeout   time.Duration `name:"drain-timeout" env:"LIVECART_DRAIN_TIMEOUT" help:"How long a gateway spreads its viewers' moves to others when it stops."`
 
