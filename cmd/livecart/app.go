@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -21,9 +20,6 @@ import (
 	"livecart/session/bus"
 	"livecart/session/store"
 )
-
-// openTimeout bounds the wait for the three servers when a process starts.
-const openTimeout = 15 * time.Second
 
 // appConfig says what one process, or one gateway of dev, plays.
 type appConfig struct {
@@ -65,18 +61,26 @@ func newApp(ctx context.Context, cfg appConfig) (_ *app, err error) {
 		}
 	}()
 	a.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if a.pool, err = store.OpenPostgres(ctx, cfg.DatabaseURL); err != nil {
+	a.pool, err = patiently(ctx, cfg.log, "Postgres", func(ctx context.Context) (*pgxpool.Pool, error) {
+		return store.OpenPostgres(ctx, cfg.DatabaseURL)
+	})
+	if err != nil {
 		return nil, err
 	}
-	if a.redis, err = store.OpenRedis(ctx, cfg.RedisURL); err != nil {
+	a.redis, err = patiently(ctx, cfg.log, "Redis", func(ctx context.Context) (redis.UniversalClient, error) {
+		return store.OpenRedis(ctx, cfg.RedisURL)
+	})
+	if err != nil {
 		return nil, err
 	}
 	tls, err := cfg.natsTLS()
 	if err != nil {
 		return nil, err
 	}
-	a.bus, err = bus.Connect(ctx, bus.Config{
-		URL: cfg.NATSURL, Prefix: cfg.NATSPrefix, Name: "livecart " + cfg.name, CredsFile: cfg.NATSCreds, TLS: tls, Log: cfg.log,
+	a.bus, err = patiently(ctx, cfg.log, "NATS", func(ctx context.Context) (*bus.Bus, error) {
+		return bus.Connect(ctx, bus.Config{
+			URL: cfg.NATSURL, Prefix: cfg.NATSPrefix, Name: "livecart " + cfg.name, CredsFile: cfg.NATSCreds, TLS: tls, Log: cfg.log,
+		})
 	})
 	if err != nil {
 		return nil, err

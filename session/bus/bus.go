@@ -23,6 +23,11 @@ var ErrNoResponders = errors.New("no ledger worker answers")
 // ErrDisconnected says that NATS is away, so the request was not sent.
 var ErrDisconnected = errors.New("nats is disconnected")
 
+// Unreachable reports whether no NATS server could be reached, so that Connect may go well later.
+func Unreachable(err error) bool {
+	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout)
+}
+
 // Config says how to reach NATS.
 type Config struct {
 	// URL is one or more nats:// or tls:// addresses, separated by commas.
