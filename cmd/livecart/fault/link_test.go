@@ -49,7 +49,7 @@ type link struct {
 type trap struct {
 	way    direction
 	text   []byte
-	act    func()
+	act    func(seen []byte)
 	sprung chan struct{}
 }
 
@@ -125,6 +125,12 @@ func (l *link) mend() {
 // onSight calls act once, just before bytes with this text are passed on, and then closes the channel
 // that it returns.
 func (l *link) onSight(way direction, text string, act func()) <-chan struct{} {
+	return l.onSightOf(way, text, func([]byte) { act() })
+}
+
+// onSightOf is onSight for an act that wants the bytes: those that are about to pass on, and some of the
+// past of their connection.
+func (l *link) onSightOf(way direction, text string, act func(seen []byte)) <-chan struct{} {
 	t := &trap{way: way, text: []byte(text), act: act, sprung: make(chan struct{})}
 	l.change(func() { l.traps = append(l.traps, t) })
 	return t.sprung
@@ -143,7 +149,7 @@ func (l *link) look(way direction, seen []byte) {
 	})
 	l.mu.Unlock()
 	for _, t := range sprung {
-		t.act()
+		t.act(seen)
 		close(t.sprung)
 	}
 }

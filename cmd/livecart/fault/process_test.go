@@ -55,6 +55,7 @@ func (p *process) launch() {
 		"serve", "--roles", p.role, "--name", p.name, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
 		"--database-url", p.w.postgresURL(p), "--redis-url", p.w.redisURL(p), "--nats-url", "nats://" + p.nats.near(),
 		"--jwt-key-file", p.w.keyFile, "--log-format", "json",
+		"--webhook-secret-file", p.w.secretFile, "--sandbox-url", "http://" + p.w.bank.door.near(),
 	}, p.flags...)
 	child, err := stack.StartChild(p.log, p.binary, args...)
 	if err != nil {

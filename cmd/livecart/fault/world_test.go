@@ -3,7 +3,6 @@ package fault
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"fmt"
 	"net/url"
 	"os"
@@ -69,6 +68,7 @@ type world struct {
 	bus   *bus.Bus
 	cart  *cart.Cart
 	gifts *gift.Gifts
+	bank  *bank
 
 	gateways, ledgers []*process
 	products          int
@@ -111,6 +111,7 @@ func newWorld(t testing.TB, s setup, binary string) *world {
 	for i := range cmp.Or(s.gateways, 1) {
 		w.gateways = append(w.gateways, w.newProcess(fmt.Sprintf("gateway-%d", i+1), "gateway", binary, s.flags))
 	}
+	w.openBank()
 	for _, p := range w.processes() {
 		p.launch()
 	}
@@ -138,8 +139,7 @@ func (w *world) writeSecrets() {
 	w.t.Helper()
 	w.keyFile, w.secretFile = filepath.Join(w.dir, "jwt"), filepath.Join(w.dir, "webhook")
 	w.must(os.WriteFile(w.keyFile, []byte("a secret of the fault suite, long enough"), 0o600))
-	secret := "whsec_" + base64.StdEncoding.EncodeToString([]byte("another one of the suite"))
-	w.must(os.WriteFile(w.secretFile, []byte(secret), 0o600))
+	w.must(os.WriteFile(w.secretFile, []byte(bankSecret), 0o600))
 	var err error
 	w.key, err = session.LoadSigningKey(w.keyFile)
 	w.must(err)
