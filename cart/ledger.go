@@ -19,6 +19,9 @@ const (
 	// ledgerWorkers is how many transactions one process runs at a time: one decides while another
 	// waits for its commit or for the lock of another sale. More only queue at a hot sale's row.
 	ledgerWorkers = 2
+	// maxUntold is how many decided batches may wait to be told and settled before deciding waits for
+	// them.
+	maxUntold = 16
 	// bookTimeout bounds one transaction; what it did not answer is asked again by the gateways.
 	bookTimeout = 5 * time.Second
 )
@@ -30,6 +33,9 @@ type saleLedger struct {
 	inbox    *inbox
 	resyncer *resyncer
 	stock    *stockNews
+	// Batches that are decided and answered; their reservations end and others hear of them while the
+	// next ones are decided.
+	decided chan booking
 }
 
 func newSaleLedger(cfg Config) (*saleLedger, error) {
@@ -38,7 +44,10 @@ func newSaleLedger(cfg Config) (*saleLedger, error) {
 		return nil, err
 	}
 	stock := newStockNews(cfg, func() bool { return false })
-	return &saleLedger{cfg: cfg, metrics: m, inbox: newInbox(), stock: stock, resyncer: newResyncer(cfg, stock)}, nil
+	return &saleLedger{
+		cfg: cfg, metrics: m, inbox: newInbox(), stock: stock, resyncer: newResyncer(cfg, stock),
+		decided: make(chan booking, maxUntold),
+	}, nil
 }
 
 func (l *saleLedger) resync(ctx context.Context, saleID string) error {
@@ -59,6 +68,13 @@ func (l *saleLedger) run(ctx context.Context) error {
 	for range ledgerWorkers {
 		workers.Go(func() { l.work(ctx) }) // ends with ctx
 	}
+	// Ends when the workers have ended and all that they decided is told.
+	g.Go(func() error {
+		for done := range l.decided {
+			l.tell(context.WithoutCancel(ctx), done)
+		}
+		return nil
+	})
 	keeper := newKeeper(l.cfg, l.resyncer)
 	g.Go(func() error { return keeper.run(ctx) })
 	g.Go(func() error { return runSaleClock(ctx, l.cfg, l.resync) })
@@ -67,6 +83,7 @@ func (l *saleLedger) run(ctx context.Context) error {
 		<-ctx.Done()
 		err := sub.Close()
 		workers.Wait()
+		close(l.decided)
 		for _, e := range l.inbox.rest() {
 			l.respond(e, refuseAll(e.attempts, outcomeBusy))
 		}
@@ -99,7 +116,7 @@ func (l *saleLedger) work(ctx context.Context) {
 	}
 }
 
-// serve decides the attempts of some envelopes and tells all who are concerned.
+// serve decides the attempts of some envelopes, answers them, and hands on what came of them.
 func (l *saleLedger) serve(ctx context.Context, envelopes []envelope) {
 	var asked []*proto.FlashAttempt
 	for _, e := range envelopes {
@@ -116,12 +133,17 @@ func (l *saleLedger) serve(ctx context.Context, envelopes []envelope) {
 		l.respond(e, rest[:len(e.attempts)])
 		rest = rest[len(e.attempts):]
 	}
+	l.decided <- done
+}
+
+// tell tells all who are concerned of a booking, and ends its reservations.
+func (l *saleLedger) tell(ctx context.Context, done booking) {
+	settleAttempts(ctx, l.cfg, done.asked, done.decisions)
 	l.cfg.entered(done.made...)
 	// Whoever made these may have died before it told their buyers.
 	l.cfg.tell(done.found...)
 	done.news.publish(l.cfg)
-	settleAttempts(ctx, l.cfg, asked, done.decisions)
-	for _, a := range asked {
+	for _, a := range done.asked {
 		l.stock.changed(a.SaleId)
 	}
 }

@@ -25,14 +25,15 @@ func ratio(b *testing.B, rounds int, fast, slow func() (n int, took time.Duratio
 			ratios = append(ratios, fasts[len(fasts)-1]/slows[len(slows)-1])
 		}
 	}
-	median := func(values []float64) float64 {
-		slices.Sort(values)
-		return values[len(values)/2]
-	}
 	b.ReportMetric(median(ratios), "ratio")
 	b.ReportMetric(median(fasts), "fast/s")
 	b.ReportMetric(median(slows), "slow/s")
 	b.ReportMetric(0, "ns/op")
+}
+
+func median(values []float64) float64 {
+	slices.Sort(values)
+	return values[len(values)/2]
 }
 
 // Attempts a second through reserve.lua: 50 a call, and one a call with 50 calls a pipeline, each over two
