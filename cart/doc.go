@@ -121,6 +121,18 @@
 //	received         money that providers told of
 //	stray_money      money that paid nothing and goes back, stray_money_due: not yet
 //
+// # Speed
+//
+// A hot sale costs a transaction for up to 200 orders and a script call for up to 64 attempts. Its row
+// stays locked from the reading to the commit, so two workers on one sale overlap only in what surrounds
+// that. A sold-out answer leaves some 180 bytes in Redis until 25 h after the sale: 1,000 pieces asked for
+// 500 times each leave 90 MB. They go at once, so a Redis for large sales runs with lazyfree-lazy-expire,
+// as dev and the compose file set it; without it a million of them stop it for some tenths of a second.
+//
+//	go test ./cart ./gift -run - -bench Ratio -benchtime 1x -count 3
+//
+// prints what batches gain, each figure against its alternative in the same run.
+//
 // # What it owns
 //
 // Tables: shop, fee_policy, sku, sku_share, product, listing, shelf, pop_up, sale, orders, order_line, order_event,

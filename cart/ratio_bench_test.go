@@ -37,7 +37,8 @@ func median(values []float64) float64 {
 }
 
 // Attempts a second through reserve.lua: 50 a call, and one a call with 50 calls a pipeline, each over two
-// connections.
+// connections. On 2 cores of an AMD EPYC that others kept at a load of 12 to 27 (linux/amd64, Go 1.26.8,
+// Redis 7.0): 4.0 reserved and 6.2 sold out, medians of three runs.
 func BenchmarkRatioReserve(b *testing.B) {
 	const batch, batches, connections = 50, 200, 2
 	for _, c := range []struct {

@@ -118,6 +118,8 @@ func (r *RedisServer) Start(ctx context.Context) error {
 	args := []string{
 		"--port", "0", "--unixsocket", r.socket(), "--unixsocketperm", "700",
 		"--dir", r.data, "--save", "", "--daemonize", "no", "--databases", "16",
+		// What a large sale leaves behind is freed beside the commands, not before the next one.
+		"--lazyfree-lazy-expire", "yes",
 	}
 	if r.append == "no" {
 		args = append(args, "--appendonly", "no")
