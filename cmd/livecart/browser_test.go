@@ -63,6 +63,7 @@ func TestPages(t *testing.T) {
 		{"comments", (*studio).comments},
 		{"gifts", (*studio).gifts},
 		{"top-up", (*studio).topUp},
+		{"a gift to agree to", (*studio).bigGift},
 		{"product on show", (*studio).push},
 		{"flash sale", (*studio).flashSale},
 		{"order from the shelf", (*studio).shelfOrder},
@@ -172,6 +173,38 @@ func (s *studio) gifts(t *testing.T) {
 	viewer.click(id("gift-send"))
 	viewer.see(id("toast"), "You do not have enough beans.")
 	viewer.see(id("sheet-topup"), "Top up")
+}
+
+// bigGift sends what must be agreed to first.
+func (s *studio) bigGift(t *testing.T) {
+	viewer := s.viewer(t, &demoViewers[2], "")
+	viewer.click(id("gift-open"))
+	viewer.see(id("balance"), "10,700")
+	viewer.click(id("topup-open"))
+	viewer.click(id("topup-2100"))
+	viewer.see(id("topup-link"), "Open payment page")
+	payment := viewer.popup("payment", "/sandbox/pay")
+	payment.click("button.pay")
+	payment.see(".outcome.paid", "")
+	payment.close()
+	viewer.see(id("balance"), "12,800")
+	viewer.click(id("sheet-close")) // the gifts are behind it
+	viewer.click(id("gift-balloon"))
+	viewer.click(id("gift-count-188"))
+	viewer.see(id("gift-send"), "Send · 12,408")
+	viewer.click(id("gift-send"))
+	viewer.see(id("gift-ask"), "Balloon ×188 costs 12,408 beans. Send it?")
+	viewer.see(id("gift-send"), "Yes, send · 12,408")
+	viewer.shot("viewer big gift")
+	viewer.click(id("gift-count-1"))
+	viewer.see(id("gift-send"), "Send · 66")
+	viewer.click(id("gift-count-188"))
+	viewer.click(id("gift-send"))
+	viewer.see(id("gift-ask"), "12,408")
+	viewer.click(id("gift-send"))
+	viewer.see(id("gift-banner"), "×188")
+	viewer.click(id("gift-open"))
+	viewer.see(id("balance"), "392")
 }
 
 func (s *studio) topUp(t *testing.T) {

@@ -68,6 +68,14 @@ func apiEndpoints(p *parts) []endpoint {
 		{"PUT /v1/gifts/{gift}", hosts, false, p.putGift},
 		{"GET /v1/wallet", signedIn, false, p.readWallet},
 		{"POST /v1/topups", signedIn, true, p.postTopUp},
+		{"GET /v1/lots", signedIn, false, p.listLots},
+		{"POST /v1/lots/{lot}/refund", hosts, true, p.refundLot},
+		{"POST /v1/tips/{tip}/reversal", hosts, true, p.reverseTip},
+		{"GET /v1/settlements", signedIn, false, p.listSettlements},
+		{"POST /v1/settlements", hosts, true, p.postSettlement},
+		{"GET /v1/hosts/{host}/earnings", signedIn, false, p.readEarnings},
+		{"GET /v1/shops/{shop}/fees", hosts, false, p.readFees},
+		{"PUT /v1/shops/{shop}/fees", hosts, false, p.putFees},
 
 		{"GET /v1/orders", signedIn, false, p.listOrders},
 		{"POST /v1/orders", signedIn, true, p.postOrder},
@@ -148,7 +156,7 @@ func (r *request) identify(tickets *session.Tickets, e endpoint) (err error) {
 
 // checkPath refuses ids that cannot be any: what has not their form may be nothing that Postgres takes.
 func (r *request) checkPath() error {
-	for _, name := range []string{"room", "shop", "product", "gift", "order", "sku", "other"} {
+	for _, name := range []string{"room", "shop", "product", "gift", "order", "sku", "other", "lot", "tip"} {
 		switch id := r.PathValue(name); {
 		case id == "" || store.ValidID(id):
 		case name == "room":

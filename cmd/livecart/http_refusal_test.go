@@ -114,6 +114,34 @@ func bad(f *front) []refusal {
 		{"too many beans", "POST /v1/topups", viewer, "k", `{"beans":700001}`, 422, proto.ReasonInvalidQuantity},
 		{"more than an integer", "POST /v1/topups", viewer, "k", `{"beans":9223372036854775808}`, 400, proto.ReasonMalformedFrame},
 
+		{"another's", "GET /v1/lots?user=hana", viewer, "", "", 403, proto.ReasonForbidden},
+		{"host", "POST /v1/lots/none/refund", host, "k", `{}`, 403, proto.ReasonForbidden},
+		{"the viewer", "POST /v1/lots/none/refund", viewer, "k", `{}`, 403, proto.ReasonForbidden},
+		{"no such lot", "POST /v1/lots/none/refund", operator, "k", `{}`, 404, proto.ReasonNotFound},
+		{"an id that is none", "POST /v1/lots/a%00b/refund", operator, "k", `{}`, 404, proto.ReasonNotFound},
+		{"no beans", "POST /v1/lots/none/refund", operator, "k", `{"beans":0}`, 422, proto.ReasonInvalidQuantity},
+		{"negative beans", "POST /v1/lots/none/refund", operator, "k", `{"beans":-1}`, 422, proto.ReasonInvalidQuantity},
+		{"more than an integer", "POST /v1/lots/none/refund", operator, "k", `{"beans":9223372036854775808}`, 400, proto.ReasonMalformedFrame},
+		{"host", "POST /v1/tips/none/reversal", host, "k", `{"reason":"x"}`, 403, proto.ReasonForbidden},
+		{"no such tip", "POST /v1/tips/none/reversal", operator, "k", `{"reason":"x"}`, 404, proto.ReasonNotFound},
+		{"an id that is none", "POST /v1/tips/a%00b/reversal", operator, "k", `{"reason":"x"}`, 404, proto.ReasonNotFound},
+		{"no reason", "POST /v1/tips/none/reversal", operator, "k", `{}`, 422, proto.ReasonInvalidArgument},
+		{"another host's", "GET /v1/settlements?host=otto", host, "", "", 403, proto.ReasonForbidden},
+		{"too long a page", "GET /v1/settlements?limit=101", host, "", "", 422, proto.ReasonInvalidArgument},
+		{"a cursor that is none", "GET /v1/settlements?cursor=x", host, "", "", 422, proto.ReasonInvalidArgument},
+		{"host", "POST /v1/settlements", host, "k", `{"host_id":"hana"}`, 403, proto.ReasonForbidden},
+		{"no host", "POST /v1/settlements", operator, "k", `{}`, 422, proto.ReasonInvalidArgument},
+		{"tomorrow", "POST /v1/settlements", operator, "k", `{"host_id":"hana","until_ms":99999999999999}`, 422, proto.ReasonInvalidArgument},
+		{"beyond what years are", "POST /v1/settlements", operator, "k", `{"host_id":"hana","until_ms":9223372036854775807}`, 422, proto.ReasonInvalidArgument},
+		{"nothing to settle", "POST /v1/settlements", operator, "k", `{"host_id":"hana"}`, 409, proto.ReasonNothingToSettle},
+		{"another host's", "GET /v1/hosts/otto/earnings", host, "", "", 403, proto.ReasonForbidden},
+		{"another's shop", "GET /v1/shops/shop/fees", stranger, "", "", 403, proto.ReasonForbidden},
+		{"host", "PUT /v1/shops/shop/fees", host, "", `{"sale_ppm":0,"tip_ppm":0}`, 403, proto.ReasonForbidden},
+		{"half a policy", "PUT /v1/shops/shop/fees", operator, "", `{"sale_ppm":0}`, 422, proto.ReasonInvalidArgument},
+		{"more than all", "PUT /v1/shops/shop/fees", operator, "", `{"sale_ppm":1000001,"tip_ppm":0}`, 422, proto.ReasonInvalidArgument},
+		{"yesterday", "PUT /v1/shops/shop/fees", operator, "", `{"since_ms":1,"sale_ppm":0,"tip_ppm":0}`, 422, proto.ReasonInvalidArgument},
+		{"no such shop", "PUT /v1/shops/none/fees", operator, "", `{"sale_ppm":0,"tip_ppm":0}`, 404, proto.ReasonNotFound},
+
 		{"no token", "GET /v1/orders", "", "", "", 401, proto.ReasonSignInRequired},
 		{"too long a page", "GET /v1/orders?limit=51", viewer, "", "", 422, proto.ReasonInvalidArgument},
 		{"no token", "POST /v1/orders", "", "k", order, 401, proto.ReasonSignInRequired},
@@ -213,10 +241,10 @@ func TestMoneyAndStockNeedAKey(t *testing.T) {
 		}
 		keyed++
 		method, path, _ := strings.Cut(e.pattern, " ")
-		f.do(method, strings.ReplaceAll(path, "{order}", "none"), f.operator(), `{"beans":1}`).want(http.StatusUnprocessableEntity, proto.ReasonInvalidArgument)
+		f.do(method, strings.NewReplacer("{order}", "none", "{lot}", "none", "{tip}", "none").Replace(path), f.operator(), `{"beans":1}`).want(http.StatusUnprocessableEntity, proto.ReasonInvalidArgument)
 	}
-	if keyed != 8 {
-		t.Errorf("%d endpoints need a key: top-ups, and what makes, pays, cancels, receives, reprices, ships and refunds orders must", keyed)
+	if keyed != 11 {
+		t.Errorf("%d endpoints need a key: top-ups, refunds of lots, reversals, settlements, and what makes, pays, cancels, receives, reprices, ships and refunds orders must", keyed)
 	}
 }
 

@@ -44,6 +44,7 @@ type front struct {
 	bank  *httptest.Server // the payment provider
 	log   *lockedBuffer
 	key   session.SigningKey
+	gifts gift.Config
 }
 
 // lockedBuffer takes a log from many goroutines.
@@ -111,7 +112,8 @@ func (f *front) wire(baseURL string) {
 	f.must(err)
 	p.cart, err = cart.New(cart.Config{Pool: pool, Redis: rdb, Bus: b, Provider: provider})
 	f.must(err)
-	p.gifts, err = gift.New(gift.Config{Pool: pool, Bus: b, Provider: topUpProvider{provider}})
+	f.gifts = gift.Config{Pool: pool, Bus: b, Provider: topUpProvider{provider}}
+	p.gifts, err = gift.New(f.gifts)
 	f.must(err)
 	p.chat, err = chat.New(chat.Config{Pool: pool, Redis: rdb, Bus: b})
 	f.must(err)

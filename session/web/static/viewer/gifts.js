@@ -14,28 +14,33 @@ const COMBO = 3000;
 const BANNER = [3000, 3500, 5000, 7000];
 const COUNTS = [1, 10, 66, 188];
 
-/** The catalogue, read once: {list, byID, failed}. */
+/** The catalogue, read once and by load() again: {list, byID, failed, load}. */
 export function useGifts(api) {
   const [gifts, setGifts] = useState({ list: [], byID: {}, failed: false });
-  useEffect(() => {
-    api.get('/v1/gifts').then((body) => {
-      const list = body.gifts.map((raw) => read(Gift, raw));
-      setGifts({ list, byID: Object.fromEntries(list.map((g) => [g.id, g])), failed: false });
-    }).catch(() => setGifts({ list: [], byID: {}, failed: true }));
-  }, [api]);
-  return gifts;
+  const load = () => api.get('/v1/gifts').then((body) => {
+    const list = body.gifts.map((raw) => read(Gift, raw));
+    setGifts({ list, byID: Object.fromEntries(list.map((g) => [g.id, g])), failed: false });
+  }).catch(() => setGifts((old) => ({ ...old, failed: old.list.length === 0 })));
+  useEffect(() => { load(); }, [api]);
+  return { ...gifts, load };
 }
 
-async function sendGift({ session, open }, gift, count, comboID) {
+/** Sends a gift; confirmed is how many beans the person agreed to, 0 for none. Resolves to whether it was
+ * sent, or to 'confirm' where the person must agree to what it costs by now. */
+async function sendGift({ session, open, gifts }, gift, count, comboID, confirmed) {
   if (session.room.state.balance < gift.beans * count) {
     toast(t('reason.insufficient_beans'), 'bad');
     open('topup');
     return false;
   }
   try {
-    await session.room.send('gift_send', { gift_id: gift.id, count, combo_id: comboID });
+    await session.room.send('gift_send', { gift_id: gift.id, count, combo_id: comboID, confirmed_beans: String(confirmed) });
     return true;
   } catch (refusal) {
+    if (refusal.reason === 'confirmation_required') {
+      await gifts.load(); // the price may be another than the one that was shown
+      return 'confirm';
+    }
     toast(explain(refusal), 'bad');
     if (refusal.reason === 'insufficient_beans') open('topup');
     return false;
@@ -48,14 +53,18 @@ export function GiftSheet(view) {
   const [chosen, setChosen] = useState('');
   const [count, setCount] = useState(1);
   const [busy, setBusy] = useState(false);
+  const [asked, setAsked] = useState(false); // whether to agree to the beans
   const gift = gifts.byID[chosen] ?? gifts.list[0];
+  const choose = (set) => (value) => { setAsked(false); set(value); };
   const send = async () => {
     setBusy(true);
     const comboID = newRequestID();
-    const sent = await sendGift(view, gift, count, comboID);
+    const confirmed = asked ? gift.beans * count : 0;
+    const sent = await sendGift(view, gift, count, comboID, confirmed);
     setBusy(false);
-    if (!sent) return;
-    setCombo({ gift, count, comboID, until: Date.now() + COMBO });
+    setAsked(sent === 'confirm');
+    if (sent !== true) return;
+    setCombo({ gift, count, comboID, confirmed, until: Date.now() + COMBO });
     close();
   };
   return html`
@@ -68,19 +77,20 @@ export function GiftSheet(view) {
       <div class="gift-grid" role="group" aria-label=${t('gifts')}>
         ${gifts.list.map((g) => html`
           <button key=${g.id} class=${`gift-tile tier-${g.tier}`} aria-pressed=${g.id === gift?.id}
-            data-testid=${`gift-${g.id}`} onClick=${() => setChosen(g.id)}>
+            data-testid=${`gift-${g.id}`} onClick=${() => choose(setChosen)(g.id)}>
             <${Picture} src=${g.icon_url} width="52" height="52" />
             <span class="gift-name">${nameIn(g.names)}</span>
             <span class="gift-price"><${Icon} name="bean" />${number(g.beans)}</span>
           </button>`)}
       </div>
+      ${asked && html`<p class="fine" role="status" data-testid="gift-ask">${t('confirm_gift', { beans: number(gift.beans * count), gift: nameIn(gift.names), count })}</p>`}
       <div class="gift-send">
         <div class="counts" role="group" aria-label=${t('how_many')}>
           ${COUNTS.map((n) => html`
-            <button key=${n} aria-pressed=${n === count} data-testid=${`gift-count-${n}`} onClick=${() => setCount(n)}>×${n}</button>`)}
+            <button key=${n} aria-pressed=${n === count} data-testid=${`gift-count-${n}`} onClick=${() => choose(setCount)(n)}>×${n}</button>`)}
         </div>
         <button class="primary" data-testid="gift-send" disabled=${!gift || busy} onClick=${send}>
-          ${t('send_gift', { beans: gift ? number(gift.beans * count) : 0 })}
+          ${t(asked ? 'confirm_send' : 'send_gift', { beans: gift ? number(gift.beans * count) : 0 })}
         </button>
       </div>
     </${Sheet}>`;
@@ -99,9 +109,10 @@ export function ComboButton(view) {
     if (sending.current) return;
     sending.current = true;
     setCombo({ ...combo, until: Date.now() + COMBO });
-    const sent = await sendGift(view, combo.gift, combo.count, combo.comboID);
+    const sent = await sendGift(view, combo.gift, combo.count, combo.comboID, combo.confirmed);
     sending.current = false;
-    if (!sent) setCombo(null);
+    if (sent === 'confirm') toast(t('reason.confirmation_required'), 'bad');
+    if (sent !== true) setCombo(null);
   };
   return html`
     <button class="combo" data-testid="combo" onClick=${again} aria-label=${t('combo_again', { name: nameIn(combo.gift.names) })}>
