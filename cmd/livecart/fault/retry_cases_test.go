@@ -21,6 +21,7 @@ var retryCases = []faultCase{
 			g.front.hold(down)
 			lost := ann.buying(sale, "k-ann", 1)
 			w.until("the order is committed", patience, func() bool { return w.sold(sale) == 1 })
+			w.until("its reservation is settled", patience, func() bool { return w.pending(sale.Id) == 0 })
 			ann.viewer.Cut()
 			g.front.drop()
 			g.front.mend()

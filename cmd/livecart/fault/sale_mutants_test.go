@@ -31,16 +31,17 @@ var saleMutants = []mutant{
 	},
 	{
 		name: "known_key_dropped", killer: "kill_gateway_after_reserve",
-		edits: []edit{{"cart/reserve.lua", "  elseif before then\n    word = 'ask'", "  elseif before then\n    word = 'sold_out'"}},
+		edits: []edit{{"cart/reserve.lua", "== content and 'ask' or 'conflict'", "== content and 'sold_out' or 'conflict'"}},
 	},
 	{
 		name: "key_in_flight_reserved_twice", killer: "duplicate_storm",
-		edits: []edit{{"cart/reserve.lua", "local before = not mark and redis.call('HGET', KEYS[2], field)", "local before = false"}},
+		edits: []edit{{"cart/reserve.lua", "local before = not mark and (pending[i] or reserved[field])", "local before = false"}},
 	},
 	{
 		name: "missing_stock_initialised", killer: "redis_flush_mid_sale",
-		edits: []edit{{"cart/reserve.lua", "  return {'unknown'}\nend", `  redis.call('HSET', KEYS[1], 'room', ARGV[1], 'owner', '', 'opens', '0', 'closed', '0', 'limit', '0', 'available', '1000')
-  sale = {ARGV[1], '', '0', '0', '0', '1000', false}
+		edits: []edit{{"cart/reserve.lua", "if not sale[1] then\n  return 'unknown'\nend", `if not sale[1] then
+  call('HSET', KEYS[1], 'room', ARGV[1], 'owner', '-', 'opens', '0', 'closed', '0', 'limit', '0', 'available', '1000')
+  sale = {ARGV[1], '-', '0', '0', '0', '1000', false, ''}
 end`}},
 	},
 	{
@@ -53,11 +54,11 @@ end`}},
 	},
 	{
 		name: "settle_what_is_not_pending", killer: "restock_after_reject_redelivery",
-		edits: []edit{{"cart/settle.lua", "redis.call('HGET', KEYS[2], field)", "redis.call('HGET', KEYS[2], field) or ('1:0:' .. content .. ':')"}},
+		edits: []edit{{"cart/settle.lua", "local field, before = fields[i], pending[i]", "local field, before = fields[i], pending[i] or '1:0:' .. ARGV[3 * i] .. ':'"}},
 	},
 	{
 		name: "decided_key_marked_sold_out", killer: "reply_dropped_retry",
-		edits: []edit{{"cart/settle.lua", "'ask:' .. content", "'sold_out:' .. content"}},
+		edits: []edit{{"cart/settle.lua", "'ask:' .. ARGV[at + 1]", "'sold_out:' .. ARGV[at + 1]"}},
 	},
 	{
 		name: "increment_for_resync", killer: "restock_after_reject_redelivery",
@@ -96,8 +97,8 @@ end`}},
 		edits: []edit{{"cart/ledger.go", "	case len(asked) == 1:\n		return l.reject(ctx, asked[0], err)\n", "	case len(asked) >= 1:\n		b.decisions = refuseAll(asked, outcomeRejected)\n"}},
 	},
 	{
-		name: "one_plan_for_all_sizes", killer: "fresh_database_plan",
-		edits: []edit{{"session/store/postgres.go", `"force_custom_plan"`, `"force_generic_plan"`}},
+		name: "pieces_counted_by_scan", killer: "fresh_database_plan",
+		edits: []edit{{"cart/sql/read_held.sql", "o.sale_id = p.sale_id AND o.buyer_id = p.buyer_id", "o.sale_id || '' = p.sale_id AND o.buyer_id || '' = p.buyer_id"}},
 	},
 	{
 		name: "breaker_never_opens", killer: "nats_partition_gateway",

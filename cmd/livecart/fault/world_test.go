@@ -75,6 +75,8 @@ type world struct {
 
 	// Whether Redis was lost in the case: with it go the refusals that it gave.
 	redisLost bool
+	// How long everything may take to settle; patience when 0.
+	calm time.Duration
 	// Whether the case sent what must end in dead_letter.
 	poisoned bool
 
