@@ -96,7 +96,7 @@ func TestRecordsCannotBeRead(t *testing.T) {
 		t.Errorf("without the sale: %s", got)
 	}
 	putPlayed(t, conn)
-	put(t, conn, `DROP TABLE tip`)
+	put(t, conn, `DROP TABLE tip CASCADE`)
 	if got := checks(); got != failed {
 		t.Errorf("without tips: %s", got)
 	}

@@ -63,7 +63,7 @@ var final = map[string]map[proto.Reason]bool{
 		proto.ReasonSoldOut: true, proto.ReasonLimitPerBuyer: true, proto.ReasonSaleEnded: true, proto.ReasonAttemptExpired: true,
 	},
 	KindOrderCreate: {proto.ReasonSoldOut: true},
-	KindGiftSend:    {proto.ReasonInsufficientBeans: true, proto.ReasonUnknownGift: true},
+	KindGiftSend:    {proto.ReasonInsufficientBeans: true, proto.ReasonUnknownGift: true, proto.ReasonConfirmationRequired: true},
 }
 
 // byRedis are the final refusals of a flash_buy that may be recorded in Redis alone.

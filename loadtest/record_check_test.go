@@ -41,6 +41,7 @@ func witnessed() []Record {
 		{Client: "ann", Key: "k1", Kind: KindGiftSend, RoomID: "demo", GiftID: "rose", Quantity: 3, SentMs: 300, AnsweredMs: 310, Outcome: "ok", TipID: "t1"},
 		{Client: "bob", Key: "k1", Kind: KindGiftSend, RoomID: "demo", GiftID: "rocket", Quantity: 1, SentMs: 300, AnsweredMs: 310, Outcome: "insufficient_beans"},
 		{Client: "bob", Key: "k2", Kind: KindGiftSend, RoomID: "demo", GiftID: "rose", Quantity: 1, SentMs: 300},
+		{Client: "bob", Key: "k3", Kind: KindGiftSend, GiftID: "rocket", Quantity: 9, SentMs: 300, AnsweredMs: 310, Outcome: "confirmation_required"},
 	}
 }
 
@@ -70,6 +71,7 @@ func putWitnessed(t *testing.T, conn *pgx.Conn) {
 		('t1', 'demo', 'hana', 'ann', '', 1, 'rose', 1, 3, 1, 3, 500000, 1, 2, 3, 0, 1, now()), ('t2', 'demo', 'hana', 'bob', '', 1, 'rose', 1, 1, 1, 1, 500000, 0, 1, 1, 0, 1, now())`)
 	put(t, conn, `INSERT INTO tip_attempt (sender_id, key, hash, outcome, tip_id) VALUES
 		('ann', 'k1', '', 'booked', 't1'), ('bob', 'k1', '', 'insufficient_beans', NULL), ('bob', 'k2', '', 'booked', 't2')`)
+	put(t, conn, `INSERT INTO tip_attempt (sender_id, key, hash, outcome, beans) VALUES ('bob', 'k3', '', 'confirmation_required', 9000)`)
 }
 
 // check runs the checks inside tx.
@@ -120,6 +122,7 @@ func TestRecordedHistoryTurnsRed(t *testing.T) {
 		{"tip of another count", nil, `UPDATE tip SET count = 2, price = 1, beans = 2, host_beans = 1, fee_beans = 1, combo_count = 3 WHERE id = 't1'`, checkTipRecorded, "quantity=2"},
 		{"tip in another room", nil, `UPDATE tip SET room_id = 'x' WHERE id = 't1'`, checkTipRecorded, "room=x"},
 		{"tip under a refused key", nil, `UPDATE tip_attempt SET outcome = 'booked', tip_id = 't2' WHERE sender_id = 'bob' AND key = 'k1'`, checkOneOutcome + " " + checkRefused, "refused:insufficient_beans"},
+		{"tip that nobody agreed to", nil, `UPDATE tip_attempt SET outcome = 'booked', tip_id = 't2', beans = NULL WHERE sender_id = 'bob' AND key = 'k3'`, checkOneOutcome + " " + checkRefused, "refused:confirmation_required"},
 		{"tip known by another id", func(records []Record) []Record { records[14].TipID = "t2"; return records }, ``, checkOneOutcome + " " + checkTipRecorded, "other:ok t1"},
 		{"sold out and then bought", add(told(flash, "ok", "o6")), orderFor + `('o6', 'x', 'demo', 's', 'dee', '', 'k1', 'paid', 'CNY', 1, '2026-01-01 10:21Z', now())`, checkOneOutcome + " " + checkOrderRecorded + " " + checkRefused, "one:sold_out other:ok o6"},
 		{"bought and then sold out", add(told(ann, "sold_out", "")), ``, checkOneOutcome + " " + checkRefused, "one:ok o1 other:sold_out"},
@@ -274,4 +277,24 @@ func historyDatabase(t *testing.T) *pgx.Conn {
 	t.Cleanup(func() { conn.Close(context.Background()) })
 	putWitnessed(t, conn)
 	return conn
+}
+
+// Every outcome that the schema lets be recorded has its word here.
+func TestEveryRecordedOutcomeIsKnown(t *testing.T) {
+	conn := historyDatabase(t)
+	rows, err := conn.Query(t.Context(), `
+		SELECT w[1] FROM pg_constraint, regexp_matches(pg_get_constraintdef(oid), '\''(\w+)\''::text', 'g') AS w
+		WHERE conname IN ('attempt_outcome_check', 'tip_attempt_outcome_check')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	words, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(words) < 14 {
+		t.Fatalf("%q, %v", words, err)
+	}
+	for _, word := range words {
+		if _, ok := keptWords[word]; !ok {
+			t.Errorf("%s is not known", word)
+		}
+	}
 }

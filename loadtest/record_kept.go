@@ -51,6 +51,7 @@ var keptWords = map[string]string{
 	"ordered": OutcomeOK, "booked": OutcomeOK, "void": string(proto.ReasonAttemptExpired), "rejected": "",
 	"sold_out": string(proto.ReasonSoldOut), "limit_per_buyer": string(proto.ReasonLimitPerBuyer), "sale_ended": string(proto.ReasonSaleEnded),
 	"insufficient_beans": string(proto.ReasonInsufficientBeans), "unknown_gift": string(proto.ReasonUnknownGift),
+	"confirmation_required": string(proto.ReasonConfirmationRequired),
 	// Other guards than the ledger give these as well.
 	"room_not_found": "", "room_not_live": "", "forbidden": "",
 }

@@ -20,7 +20,7 @@ export function Figures({ session, state, orders }) {
   const tips = useTips(session, state.tips.at(-1) ?? '');
   const paid = orders.list.filter((o) => PAID.includes(o.state));
   const sums = new Map();
-  for (const o of paid) sums.set(o.currency, (sums.get(o.currency) ?? 0n) + BigInt(o.amount));
+  for (const o of paid) sums.set(o.currency, (sums.get(o.currency) ?? 0n) + BigInt(o.amount) - BigInt(o.refunded));
   const currency = orders.list[0]?.currency ?? state.shelf[0]?.currency ?? 'CNY';
   const sales = sums.size === 0 ? money(0, currency, { short: true }) : [...sums].map(([c, sum]) => money(sum, c, { short: true })).join(' + ');
   const atLeast = (value, is) => (is ? t('figure.at_least', { value }) : value);

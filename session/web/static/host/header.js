@@ -24,7 +24,7 @@ export function Header({ session, state }) {
         ${connection.phase !== 'open' && html`<span class="spin" aria-hidden="true"></span> ${t(room ? 'reconnecting' : 'connecting')}`}</span>
       <div class="head-acts">
         ${room && html`<${Controls} session=${session} phase=${room.phase} />`}
-        ${room?.phase === 'ROOM_PHASE_ENDED' && html`
+        ${room?.phase === 'ROOM_PHASE_ENDED' && state.self?.user?.role !== 'ROLE_MODERATOR' && html`
           <a class="tool strong" data-testid="host-statement" href=${`/host/${roomID}/statement`}><${Icon} name="receipt" />${t('statement.title')}</a>`}
         <a class="tool" href=${`/rooms/${roomID}`} target="_blank" rel="noopener"><${Icon} name="external" />${t('host.open_room')}</a>
         <button class="tool" data-testid="language" lang=${current() === 'en' ? 'zh-Hans' : 'en'} onClick=${() => choose(current() === 'en' ? 'zh-Hans' : 'en')}>
