@@ -21,7 +21,7 @@ type faultCase struct {
 }
 
 // cases are all of them; a file of cases adds its own list here.
-var cases = slices.Concat(gatewayCases, ledgerCases, retryCases, serverCases, paymentCases)
+var cases = slices.Concat(gatewayCases, ledgerCases, retryCases, serverCases, paymentCases, orderCases, giftCases)
 
 // TestFaults is the suite in its short form.
 func TestFaults(t *testing.T) {

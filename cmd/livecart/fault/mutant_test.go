@@ -21,7 +21,7 @@ type mutant struct {
 }
 
 // mutants are all of them; a file of cases adds those that its cases kill here.
-var mutants = slices.Concat(saleMutants, paymentMutants)
+var mutants = slices.Concat(saleMutants, paymentMutants, orderMutants, giftMutants)
 
 // TestMutants holds that each case can fail: every mutant is run against the case that must find it,
 // or with -mutants against every case.
