@@ -36,6 +36,9 @@ type Config struct {
 	// ProviderName stands in payments and notices; "sandbox" when empty.
 	ProviderName string
 
+	// WebhookAllowPrivate lets shops' webhooks be of plain http and at loopback and private addresses.
+	WebhookAllowPrivate bool
+
 	// FlashPayWindow is how long an order of a flash sale waits for its payment; 0 for 5 min.
 	FlashPayWindow time.Duration
 	// OrderPayWindow is how long an ordinary order waits for its payment; 0 for 30 min.
@@ -105,6 +108,8 @@ type metrics struct {
 	orders *prometheus.CounterVec
 	// refundsDue is the refunds that the provider has not done, as this ledger counted them last.
 	refundsDue prometheus.Gauge
+	// webhooks counts sendings to shops' webhooks by what came of them.
+	webhooks *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -119,7 +124,14 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		Name: "livecart_refund_due",
 		Help: "Refunds that the payment provider has not done yet, in the whole service, as this ledger counted them last.",
 	}))
-	return &metrics{orders: orders, refundsDue: due}, err
+	if err != nil {
+		return nil, err
+	}
+	webhooks, err := store.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "livecart_webhook_total",
+		Help: "Sendings of orders' events to shops' webhooks: taken, failed (sent again later), given_up.",
+	}, []string{"result"}))
+	return &metrics{orders: orders, refundsDue: due, webhooks: webhooks}, err
 }
 
 // Cart is the gateway's side: it answers buyers and hosts. Safe for concurrent use.
@@ -173,6 +185,8 @@ func (l *Ledger) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return l.sales.run(ctx) })
 	g.Go(func() error { return l.sweeper.run(ctx) })
+	hooks := newHookWorker(l.cfg)
+	g.Go(func() error { return hooks.run(ctx) })
 	if l.cfg.Provider != nil {
 		reconciler, refunds := &reconciler{l.cfg, l.sales.resync}, &refundWorker{l.cfg}
 		g.Go(func() error { return reconciler.run(ctx) })

@@ -49,6 +49,7 @@ var (
 	ErrAddressRequired   = proto.Refuse(proto.ReasonAddressRequired, "the order has no address to go to")
 	ErrRefundExceedsPaid = proto.Refuse(proto.ReasonRefundExceedsPaid, "more than is left of what was paid")
 	ErrCursor            = proto.Refuse(proto.ReasonInvalidArgument, "the cursor is not one of ours")
+	ErrWebhookNotFound   = proto.Refuse(proto.ReasonNotFound, "there is no such webhook")
 	ErrNoticeForged      = proto.Refuse(proto.ReasonForbidden, "the notice's signature is wrong")
 	ErrNoticeStale       = proto.Refuse(proto.ReasonForbidden, "the notice's time is too far from ours")
 	ErrNoticeInvalid     = proto.Refuse(proto.ReasonInvalidArgument, "the notice cannot be read")

@@ -15,14 +15,9 @@ import (
 )
 
 // Schedule is the pauses between the sendings of a notice that is not answered with 2xx, those of WeChat
-// Pay: "15s/15s/30s/3m/10m/20m/30m/30m/30m/60m/3h/3h/3h/6h/6h, 24h4m in all" (the document "payment
-// notification" of its API, pay.weixin.qq.com). After the last one the notice is given up, and only a
-// query tells of the money. [Config.Speedup] divides the pauses.
-var Schedule = []time.Duration{
-	15 * time.Second, 15 * time.Second, 30 * time.Second, 3 * time.Minute, 10 * time.Minute, 20 * time.Minute,
-	30 * time.Minute, 30 * time.Minute, 30 * time.Minute, time.Hour, 3 * time.Hour, 3 * time.Hour, 3 * time.Hour,
-	6 * time.Hour, 6 * time.Hour,
-}
+// Pay. After the last one the notice is given up, and only a query tells of the money.
+// [Config.Speedup] divides the pauses.
+var Schedule = cart.RetrySchedule
 
 const (
 	// maxSending is how many notices are on their way at a time; the others wait.

@@ -177,7 +177,7 @@ func (a *app) newRooms(endSales func(ctx context.Context, roomID string) error) 
 
 func (a *app) cartConfig() cart.Config {
 	return cart.Config{
-		Pool: a.pool, Redis: a.redis, Bus: a.bus, Log: a.cfg.log, Registerer: a.metrics, Provider: a.provider,
+		Pool: a.pool, Redis: a.redis, Bus: a.bus, Log: a.cfg.log, Registerer: a.metrics, Provider: a.provider, WebhookAllowPrivate: a.cfg.WebhookAllowPrivate,
 		FlashPayWindow: a.cfg.FlashPayWindow, OrderPayWindow: a.cfg.OrderPayWindow, CompleteAfter: a.cfg.CompleteAfter, ReapAfter: a.cfg.ReapAfter,
 	}
 }

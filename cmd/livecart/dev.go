@@ -137,6 +137,8 @@ func (c *devCommand) open(ctx context.Context, r roles, say func(string)) (_ *de
 	if c.DrainTimeout == 0 {
 		c.DrainTimeout = devDrain
 	}
+	// A shop's software to try out stands beside it.
+	c.WebhookAllowPrivate = true
 	// The room to try out stays live while nobody has the host's page open.
 	if c.HostGonePause == 0 {
 		c.HostGonePause = -1

@@ -59,6 +59,9 @@ func apiEndpoints(p *parts) []endpoint {
 		{"GET /v1/shops/{shop}", anyone, false, p.readShop},
 		{"PUT /v1/shops/{shop}", hosts, false, p.putShop},
 		{"PUT /v1/shops/{shop}/products/{product}", hosts, false, p.putProduct},
+		{"GET /v1/shops/{shop}/webhooks/{webhook}", hosts, false, p.readWebhook},
+		{"PUT /v1/shops/{shop}/webhooks/{webhook}", hosts, false, p.putWebhook},
+		{"DELETE /v1/shops/{shop}/webhooks/{webhook}", hosts, false, p.deleteWebhook},
 
 		{"PUT /v1/shops/{shop}/skus/{sku}/shares/{other}", hosts, false, p.putShare},
 		{"DELETE /v1/shops/{shop}/skus/{sku}/shares/{other}", hosts, false, p.deleteShare},
@@ -156,7 +159,7 @@ func (r *request) identify(tickets *session.Tickets, e endpoint) (err error) {
 
 // checkPath refuses ids that cannot be any: what has not their form may be nothing that Postgres takes.
 func (r *request) checkPath() error {
-	for _, name := range []string{"room", "shop", "product", "gift", "order", "sku", "other", "lot", "tip"} {
+	for _, name := range []string{"room", "shop", "product", "gift", "order", "sku", "other", "lot", "tip", "webhook"} {
 		switch id := r.PathValue(name); {
 		case id == "" || store.ValidID(id):
 		case name == "room":

@@ -104,6 +104,18 @@ func bad(f *front) []refusal {
 			`{"title":"x","listings":[{"id":"mug-blue","sku_id":"sku-blue","price":1}],"stock":{"sku-blue":-1}}`, 422, proto.ReasonInvalidQuantity},
 		{"a price in words", "PUT /v1/shops/shop/products/mug", host, "", `{"title":"x","listings":[{"price":"one"}]}`, 400, proto.ReasonMalformedFrame},
 
+		{"viewer", "PUT /v1/shops/shop/webhooks/erp", viewer, "", `{}`, 403, proto.ReasonForbidden},
+		{"another's shop", "PUT /v1/shops/shop/webhooks/erp", stranger, "", `{}`, 403, proto.ReasonForbidden},
+		{"no such shop", "PUT /v1/shops/none/webhooks/erp", operator, "", `{"url":"https://shop.example/","secret":"` + noticeSecret + `"}`, 404, proto.ReasonNotFound},
+		{"no address", "PUT /v1/shops/shop/webhooks/erp", host, "", `{"secret":"` + noticeSecret + `"}`, 422, proto.ReasonInvalidArgument},
+		{"plain http", "PUT /v1/shops/shop/webhooks/erp", host, "", `{"url":"http://shop.example/","secret":"` + noticeSecret + `"}`, 422, proto.ReasonInvalidArgument},
+		{"our own machine", "PUT /v1/shops/shop/webhooks/erp", host, "", `{"url":"https://127.0.0.1/","secret":"` + noticeSecret + `"}`, 422, proto.ReasonInvalidArgument},
+		{"no secret", "PUT /v1/shops/shop/webhooks/erp", host, "", `{"url":"https://shop.example/"}`, 422, proto.ReasonInvalidArgument},
+		{"another's shop", "GET /v1/shops/shop/webhooks/erp", stranger, "", "", 403, proto.ReasonForbidden},
+		{"no such webhook", "GET /v1/shops/shop/webhooks/erp", host, "", "", 404, proto.ReasonNotFound},
+		{"an id that is none", "GET /v1/shops/shop/webhooks/a%00b", host, "", "", 404, proto.ReasonNotFound},
+		{"another's shop", "DELETE /v1/shops/shop/webhooks/erp", stranger, "", "", 403, proto.ReasonForbidden},
+
 		{"host", "PUT /v1/gifts/rose", host, "", `{"names":{"en":"Rose"},"beans":1,"tier":1}`, 403, proto.ReasonForbidden},
 		{"free", "PUT /v1/gifts/rose", operator, "", `{"names":{"en":"Rose"},"beans":0,"tier":1}`, 422, proto.ReasonInvalidArgument},
 

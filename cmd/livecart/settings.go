@@ -27,8 +27,9 @@ type settings struct {
 	JWTKeyFile string `name:"jwt-key-file" env:"LIVECART_JWT_KEY_FILE" help:"HMAC secret or PEM public key that tokens are checked with." placeholder:"FILE"`
 	JWKSURL    string `name:"jwks-url" env:"LIVECART_JWKS_URL" help:"Where the keys of tokens are published." placeholder:"URL"`
 
-	SandboxURL        string `name:"sandbox-url" env:"LIVECART_SANDBOX_URL" help:"The sandbox payment provider (livecart sandbox), as gateways and ledgers reach it." placeholder:"URL"`
-	WebhookSecretFile string `name:"webhook-secret-file" env:"LIVECART_WEBHOOK_SECRET_FILE" help:"Secret (whsec_…) that calls to the payment provider and its notices are signed with." placeholder:"FILE"`
+	SandboxURL          string `name:"sandbox-url" env:"LIVECART_SANDBOX_URL" help:"The sandbox payment provider (livecart sandbox), as gateways and ledgers reach it." placeholder:"URL"`
+	WebhookAllowPrivate bool   `name:"webhook-allow-private" env:"LIVECART_WEBHOOK_ALLOW_PRIVATE" help:"Let shops' webhooks be of plain http and at loopback and private addresses."`
+	WebhookSecretFile   string `name:"webhook-secret-file" env:"LIVECART_WEBHOOK_SECRET_FILE" help:"Secret (whsec_…) that calls to the payment provider and its notices are signed with." placeholder:"FILE"`
 
 	AllowedOrigins []string      `name:"allowed-origins" env:"LIVECART_ALLOWED_ORIGINS" help:"Origins of other sites' pages that may connect, * in a host for any label."`
 	RoomTick       time.Duration `name:"room-tick" env:"LIVECART_ROOM_TICK" help:"Least time between two writes to a busy room's viewers; 0 stretches with the room from 50 ms to 250 ms."`

@@ -18,12 +18,13 @@ CREATE TABLE webhook (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- Since when every event goes there: when it was made or last turned on again.
     since      timestamptz NOT NULL DEFAULT clock_timestamp(),
-    -- When and why it was turned off: it answered 410.
+    -- When it was turned off, as it answered 410.
     disabled_at timestamptz,
     PRIMARY KEY (shop_id, id)
 );
 
--- The outbox: one row for each event and address, written with the event.
+-- The outbox: one row for each event and address, written with the event. It has no foreign key to
+-- webhook: deleting one must never make an order fail that is being written.
 CREATE TABLE webhook_delivery (
     shop_id    text NOT NULL,
     webhook_id text NOT NULL,
@@ -37,7 +38,6 @@ CREATE TABLE webhook_delivery (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     done_at    timestamptz,
     PRIMARY KEY (shop_id, webhook_id, order_id, n),
-    FOREIGN KEY (shop_id, webhook_id) REFERENCES webhook (shop_id, id) ON DELETE CASCADE,
     FOREIGN KEY (order_id, n) REFERENCES order_event (order_id, n),
     CHECK ((state = 'due') = (done_at IS NULL))
 );
