@@ -191,7 +191,7 @@ func (m *market) audit() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	err := store.InSnapshot(ctx, m.pool(), func(tx pgx.Tx) error {
-		found, err := store.Check(ctx, tx, slices.Concat(orderInvariants, sellerInvariants, refundInvariants, store.Invariants))
+		found, err := store.Check(ctx, tx, slices.Concat(orderInvariants, sellerInvariants, refundInvariants, paymentInvariants, store.Invariants))
 		for _, v := range found {
 			m.t.Errorf("invariant %s: %v", v.Invariant, v.Row)
 		}

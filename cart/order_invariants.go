@@ -7,7 +7,7 @@ import (
 )
 
 // Invariants are what always holds of stock, orders, payments and sales.
-var Invariants = slices.Concat(orderInvariants, sellerInvariants, refundInvariants, saleInvariants)
+var Invariants = slices.Concat(orderInvariants, sellerInvariants, refundInvariants, paymentInvariants, saleInvariants)
 
 var orderInvariants = []store.Invariant{{
 	Name: "order_rows_have_order",
