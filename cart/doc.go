@@ -85,9 +85,21 @@
 //
 // A payment asks for an order's amount at one price version. Notices of the provider are signed
 // (Standard Webhooks), stored once by (provider, event id) and acted on in the same transaction. A
-// notice that comes before its payment is kept and acted on when the payment is made. Money of
-// another amount or currency, of an old price or for a cancelled order never pays: the payment is
-// marked refund_due.
+// notice that comes before its payment is kept and acted on when the payment is made. Money that pays
+// nothing (of another amount or currency, of an old price, for a cancelled order, with no stock left,
+// a second time by the provider's transaction id) is owed back from the notice's commit on, by one
+// row of refund. The ledger asks the provider ([Provider]) about payments that no notice came for,
+// closes what must not be paid any more, and has refunds done under their own ids until they are. An
+// accepted payment is asked about no more: money that comes for it a second time is known by its
+// notice alone. Calls to the provider are made with no transaction open.
+//
+// # Webhooks
+//
+// Every move of an order is written to the outbox of the shop's webhooks in its own transaction and sent
+// by a ledger worker, signed, at least once, on [RetrySchedule]. webhook-id is the order's id, "-" and
+// the move's number. A move waits for the earlier ones of its order unless those were given up; moves
+// of different orders come in any order. Changes that are no move (an address, a reprice) are not
+// sent. Private addresses are refused when they are dialled, see Config.WebhookAllowPrivate.
 //
 // # Fees
 //
@@ -136,7 +148,8 @@
 // # What it owns
 //
 // Tables: shop, fee_policy, sku, sku_share, product, listing, shelf, pop_up, sale, orders, order_line, order_event,
-// order_reprice, shipment, shipment_line, refund, refund_line, attempt, request_key, payment, payment_notice, dead_letter.
+// order_reprice, shipment, shipment_line, refund, refund_line, attempt, request_key, payment, payment_notice,
+// webhook, webhook_delivery, dead_letter.
 //
 // Redis keys: {f:<sale>}:* of the sales' admission, which may be lost at any time.
 //
