@@ -188,8 +188,8 @@ func TestStrayMoney(t *testing.T) {
 			return n
 		}, "1000 USD amount_mismatch due", "refund_due", awaitingPayment},
 		{"of the old amount after a reprice", func(m *market, o *proto.Order, p *proto.Payment) Notice {
-			m.exec(`UPDATE orders SET price_version = 2 WHERE id = $1`, o.Id)
-			m.exec(`UPDATE payment SET state = 'void' WHERE id = $1`, p.PaymentId)
+			_, err := m.reprice("cheaper", o, 900)
+			m.must(err)
 			return success(p, "e")
 		}, "1000 CNY amount_mismatch due", "refund_due", awaitingPayment},
 		{"a second time", func(m *market, _ *proto.Order, p *proto.Payment) Notice {
