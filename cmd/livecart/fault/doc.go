@@ -2,6 +2,7 @@
 //
 // A case runs what runs in production: a private redis-server, Postgres, a NATS server, and gateways and
 // ledgers as child processes of the built binary, which are killed with kill -9, frozen and restarted.
+// A sandbox takes their buyers' money and notifies the first gateway.
 // Between a process and each server, and between buyers and a gateway, lies a link that can break: cut,
 // drop, hold (half-open, or a black hole), slow, and traps that act when certain bytes pass by (let the
 // COMMIT through and hold its answer). Buyers speak livecart.v1 and write down what they sent and what

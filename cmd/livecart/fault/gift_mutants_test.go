@@ -7,12 +7,17 @@ var giftMutants = []mutant{
 		edits: []edit{{"gift/decide.go", "	b.wallets[sender] = wallet\n", ""}},
 	},
 	{
-		name: "wallets_not_locked", killer: "wallet_overdraft_same_batch",
-		edits: []edit{{"gift/book.go", "ORDER BY user_id FOR UPDATE`, senderIDs", "ORDER BY user_id`, senderIDs"}},
-	},
-	{
-		name: "wallets_locked_in_any_order", killer: "wallet_cross_room_deadlock",
-		edits: []edit{{"gift/book.go", "ORDER BY user_id FOR UPDATE`, senderIDs", "ORDER BY array_position($1::text[], user_id) FOR UPDATE`, senderIDs"}},
+		name: "wallets_locked_as_they_came", killer: "wallet_cross_room_deadlock",
+		edits: []edit{
+			{"gift/book.go", "	senderIDs := slices.Collect(maps.Keys(senders))\n", `	var senderIDs []string
+	for _, req := range fresh {
+		if !slices.Contains(senderIDs, senderOf(req)) {
+			senderIDs = append(senderIDs, senderOf(req))
+		}
+	}
+`},
+			{"gift/book.go", "ORDER BY user_id FOR UPDATE`, senderIDs", "ORDER BY array_position($1::text[], user_id) FOR UPDATE`, senderIDs"},
+		},
 	},
 	{
 		name: "tip_keys_claimed_as_they_came", killer: "wallet_cross_room_deadlock",

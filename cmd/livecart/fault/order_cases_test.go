@@ -223,7 +223,10 @@ func sharedPoolTwoShops(w *world) {
 		user := fmt.Sprintf("b%d", i)
 		s := w.sit(user, w.gateways[i/4])
 		buying.Go(func() {
-			if got[i] = s.do("k", create(i)); !final(got[i].Outcome) {
+			switch got[i] = s.do("k", create(i)); {
+			case got[i].Outcome == string(proto.ReasonInternal):
+				w.t.Errorf("%s got an internal error", user)
+			case !final(got[i].Outcome):
 				got[i] = w.insistAt(w.gateways[1:], user, "k", create(i))
 			}
 		})
