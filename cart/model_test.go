@@ -22,7 +22,7 @@ const modelHistories = 6000
 // stock, edits, ends, and workers that die before or after their commit. After each step everything
 // that was decided must be what a serial shop that serves one attempt at a time would have made of it.
 //
-// LIVECART_MODEL_SEED runs one history alone, and logs its steps.
+// It ends at the first history that differs. LIVECART_MODEL_SEED runs one history alone, and logs its steps.
 func TestModelSeeded(t *testing.T) {
 	if text := os.Getenv("LIVECART_MODEL_SEED"); text != "" {
 		seed, err := strconv.ParseUint(text, 10, 64)
@@ -44,11 +44,11 @@ func TestModelSeeded(t *testing.T) {
 	}
 	const lanes = 4
 	for lane := range lanes {
-		t.Run(fmt.Sprint("lane=", lane), func(t *testing.T) {
-			t.Parallel()
-			for seed := lane; seed < histories; seed += lanes {
+		t.Run(fmt.Sprint("lane=", lane), func(in *testing.T) {
+			in.Parallel()
+			for seed := lane; seed < histories && !t.Failed(); seed += lanes {
 				if err := newHistory(uint64(seed), func(string, ...any) {}).run(); err != nil {
-					t.Fatalf("seed %d: %v\nreplay: LIVECART_MODEL_SEED=%d go test -run TestModelSeeded -v ./cart", seed, err, seed)
+					in.Fatalf("seed %d: %v\nreplay: LIVECART_MODEL_SEED=%d go test -run TestModelSeeded -v ./cart", seed, err, seed)
 				}
 			}
 		})
