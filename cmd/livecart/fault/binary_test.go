@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ type edit struct{ file, old, new string }
 type variant struct {
 	name  string // of its own for each other variant
 	edits []edit
+	hides []string // paths of files that the compiler does not see
 	// skew is what the process's wall clock is ahead, in whole seconds; timers and durations go on as
 	// they do where a machine's clock is wrong.
 	skew time.Duration
@@ -40,8 +42,13 @@ func build(t testing.TB, v variant) string {
 	binaries.Lock()
 	once := binaries.built[v.name]
 	if once == nil {
-		dir := binaries.dir
-		once = sync.OnceValues(func() (string, error) { return v.compile(dir) })
+		dir := v.dir()
+		once = sync.OnceValues(func() (string, error) {
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				return "", err
+			}
+			return v.compile(dir, "livecart/cmd/livecart", "build", "-buildvcs=false")
+		})
 		binaries.built[v.name] = once
 	}
 	binaries.Unlock()
@@ -52,23 +59,23 @@ func build(t testing.TB, v variant) string {
 	return path
 }
 
-func (v variant) compile(dir string) (string, error) {
+// dir is where build puts the binary.
+func (v variant) dir() string { return filepath.Join(binaries.dir, "build-"+v.name) }
+
+// compile compiles a package into a directory, by a command of the go tool, and returns the file.
+func (v variant) compile(dir, pkg string, command ...string) (string, error) {
 	compiling <- struct{}{}
 	defer func() { <-compiling }()
-	dir = filepath.Join(dir, "build-"+v.name)
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return "", err
-	}
 	overlay, err := v.overlay(dir)
 	if err != nil {
 		return "", fmt.Errorf("build %s: %w", v.name, err)
 	}
-	out := filepath.Join(dir, "livecart")
+	out := filepath.Join(dir, path.Base(pkg))
 	flags := "-s -w"
 	if v.skew != 0 {
 		flags += " -X time.skew=" + v.skew.String()
 	}
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags", flags, "-overlay", overlay, "-o", out, "livecart/cmd/livecart")
+	cmd := exec.Command("go", append(command, "-ldflags", flags, "-overlay", overlay, "-o", out, pkg)...)
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", v.name, err, said)
 	}
@@ -101,6 +108,9 @@ func (v variant) overlay(dir string) (string, error) {
 		changed[path] = strings.Replace(text, e.old, e.new, 1)
 	}
 	replace := map[string]string{}
+	for _, path := range v.hides {
+		replace[path] = ""
+	}
 	for path, text := range changed {
 		copied := filepath.Join(dir, fmt.Sprintf("%d-%s", len(replace), filepath.Base(path)))
 		if err := os.WriteFile(copied, []byte(text), 0o600); err != nil {

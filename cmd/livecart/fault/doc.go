@@ -35,6 +35,7 @@
 // of the source with its wrong replacement, compiled by an overlay, and the case that must fail with it.
 // A mutant whose text is gone from the source fails too: it has to be written anew.
 //
-// The decisions themselves are held against a serial model by the packages cart and gift (go test ./cart
-// ./gift -run Model): case model_seeded.
+// A case that needs no processes has a source instead of setup and run: model_seeded compiles the tests
+// of the packages cart and gift, with a mutant's edits, and runs their TestModelSeeded alone, which holds
+// the decisions against one who serves one at a time.
 package fault

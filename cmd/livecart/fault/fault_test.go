@@ -18,10 +18,12 @@ type faultCase struct {
 	holds    string // what must hold all the same, besides the checks of every case
 	setup    setup
 	run      func(w *world)
+	// source is in place of setup and run for a case that needs no processes, only a variant's source.
+	source func(t testing.TB, v variant)
 }
 
 // cases are all of them; a file of cases adds its own list here.
-var cases = slices.Concat(gatewayCases, ledgerCases, retryCases, serverCases, paymentCases, orderCases, giftCases)
+var cases = slices.Concat(gatewayCases, ledgerCases, retryCases, serverCases, paymentCases, orderCases, giftCases, modelCases)
 
 // TestFaults is the suite in its short form.
 func TestFaults(t *testing.T) {
@@ -29,7 +31,7 @@ func TestFaults(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			binary := build(t, variant{})
+			build(t, variant{}) // takes no time of the case
 			began := time.Now()
 			t.Cleanup(func() {
 				result := "ok"
@@ -38,20 +40,29 @@ func TestFaults(t *testing.T) {
 				}
 				report.row(c.name, c.injected, c.holds, result, time.Since(began).Round(10*time.Millisecond).String())
 			})
-			c.play(t, binary)
+			c.play(t, variant{})
 		})
 	}
 }
 
-// play runs a case with processes of a binary.
-func (c faultCase) play(t testing.TB, binary string) {
-	w := newWorld(t, c.setup, binary)
-	if trial, ok := t.(*trial); ok {
-		trial.begun = true
+// play runs a case with a variant.
+func (c faultCase) play(t testing.TB, v variant) {
+	if c.source != nil {
+		c.source(t, v)
+		return
 	}
+	w := newWorld(t, c.setup, build(t, v))
+	begin(t)
 	c.run(w)
 	if !t.Failed() {
 		w.finish()
+	}
+}
+
+// begin marks that what fails from here on says something against the variant.
+func begin(t testing.TB) {
+	if trial, ok := t.(*trial); ok {
+		trial.begun = true
 	}
 }
 

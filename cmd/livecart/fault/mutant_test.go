@@ -3,7 +3,6 @@ package fault
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -21,7 +20,7 @@ type mutant struct {
 }
 
 // mutants are all of them; a file of cases adds those that its cases kill here.
-var mutants = slices.Concat(saleMutants, paymentMutants, orderMutants, giftMutants)
+var mutants = slices.Concat(saleMutants, paymentMutants, orderMutants, giftMutants, modelMutants)
 
 // TestMutants holds that each case can fail: every mutant is run against the case that must find it,
 // or with -mutants against every case.
@@ -37,8 +36,8 @@ func TestMutants(t *testing.T) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			began := time.Now()
-			binary := build(t, variant{name: "mutant-" + m.name, edits: m.edits})
-			t.Cleanup(func() { os.RemoveAll(filepath.Dir(binary)) })
+			v := variant{name: "mutant-" + m.name, edits: m.edits}
+			t.Cleanup(func() { os.RemoveAll(v.dir()) })
 			against := []string{m.killer}
 			if *mutating != "" {
 				against = nil
@@ -46,7 +45,7 @@ func TestMutants(t *testing.T) {
 					against = append(against, c.name)
 				}
 			}
-			killers, words := m.hunt(t, binary, against)
+			killers, words := m.hunt(t, v, against)
 			result := "killed"
 			if !slices.Contains(killers, m.killer) {
 				result = "SURVIVED"
@@ -57,20 +56,20 @@ func TestMutants(t *testing.T) {
 	}
 }
 
-// hunt runs cases with a mutant's binary and returns those that failed, and what the killer said first.
-func (m mutant) hunt(t *testing.T, binary string, against []string) (killers []string, words string) {
+// hunt runs cases with a mutant and returns those that failed, and what the killer said first.
+func (m mutant) hunt(t *testing.T, v variant, against []string) (killers []string, words string) {
 	for _, name := range against {
 		i := slices.IndexFunc(cases, func(c faultCase) bool { return c.name == name })
 		if i < 0 {
 			t.Fatalf("there is no case %s", name)
 		}
 		trial := newTrial(t)
-		trial.run(func() { cases[i].play(trial, binary) })
+		trial.run(func() { cases[i].play(trial, v) })
 		if !trial.Failed() {
 			continue
 		}
 		if !trial.begun {
-			t.Fatalf("case %s did not begin: %s", name, trial.words())
+			t.Fatalf("case %s did not begin: %s", name, strings.Join(trial.said, "\n"))
 		}
 		killers = append(killers, name)
 		if name == m.killer {
@@ -85,7 +84,7 @@ func (m mutant) hunt(t *testing.T, binary string, against []string) (killers []s
 type trial struct {
 	*testing.T
 	cleanups []func()
-	begun    bool // the world stands; what failed before says nothing about the mutant
+	begun    bool // what failed before says nothing about the mutant: it may not even compile
 
 	mu     sync.Mutex
 	failed bool
