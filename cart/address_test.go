@@ -30,8 +30,7 @@ func TestSetAddress(t *testing.T) {
 	other.Street = "文三路 2 号"
 	_, err = set("ann", other)
 	m.must(err)
-	m.exec(`WITH o AS (UPDATE orders SET state = 'shipped' WHERE id = $1)
-		INSERT INTO order_event (order_id, n, from_state, to_state, cause) VALUES ($1, 3, 'paid', 'shipped', 'test')`, o.Id)
+	m.ship("s", &proto.OrderShip{OrderId: o.Id, Carrier: "SF", Waybill: "SF1"})
 	_, err = set("ann", goodAddress())
 	m.refused(err, ErrOrderState)
 }

@@ -162,7 +162,9 @@ func TestNoticeThatDoesNotFit(t *testing.T) {
 		{"one unit more", func(n *Notice, _ string) { n.Amount++ }, "amount_mismatch", "refund_due"},
 		{"another currency", func(n *Notice, _ string) { n.Currency = "JPY" }, "amount_mismatch", "refund_due"},
 		{"an old price", func(n *Notice, orderID string) {
-			m.exec(`UPDATE orders SET price_version = 2 WHERE id = $1`, orderID)
+			o, err := m.reprice("old", m.read(orderID), 900)
+			m.must(err)
+			m.expect("the price", o.PriceVersion, int64(2))
 		}, "amount_mismatch", "refund_due"},
 		{"declined", func(n *Notice, _ string) { n.Kind = PaymentDeclined }, "declined", "requested"},
 	} {

@@ -25,7 +25,7 @@ func (s *stall) keepAsking(name string, n int, gateways ...*Cart) (ordered int64
 	for i := range n {
 		wg.Go(func() {
 			who := fmt.Sprintf("%s-%d", name, i)
-			for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+			for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 				_, err := s.buy(gateways[rand.IntN(len(gateways))], who, "k", 1)
 				switch {
 				case err == nil:
