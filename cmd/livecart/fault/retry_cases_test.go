@@ -163,6 +163,18 @@ func restockAfterReject(w *world) {
 
 func resyncRaces(w *world) {
 	sale := w.sale(40, 2)
+	// A Resync while a reservation is on its way to the ledger counts it.
+	g := w.gateways[0]
+	sprung := g.nats.onSight(up, ledgerSubject, func() { g.nats.hold(up) })
+	first := w.sit("first", g).buying(sale, "k", 1)
+	w.come("an attempt is reserved", sprung)
+	before := w.counters(sale.Id)["epoch"]
+	w.hurry(sale.Id)
+	w.until("a ledger has counted anew", patience, func() bool { return w.counters(sale.Id)["epoch"] != before })
+	w.equal("left while one is reserved", w.available(sale.Id), int64(39))
+	g.nats.mend()
+	w.equal("the first", w.outcome(first, sale), loadtest.OutcomeOK)
+
 	stop := make(chan struct{})
 	var resyncs, buyers sync.WaitGroup
 	for range 2 {

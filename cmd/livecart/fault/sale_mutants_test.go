@@ -86,7 +86,7 @@ end`}},
 	},
 	{
 		name: "epoch_and_run_ignored", killer: "redis_failover_lost_writes",
-		edits: []edit{{"cart/resync.go", "!hasSynced || c.epoch < c.sale.epoch || c.run != c.sale.redisRun", "!hasSynced"}},
+		edits: []edit{{"cart/resync.go", "!hasSynced || c.epoch < c.sale.epoch || c.run != c.sale.redisRun || known[3] != c.run", "!hasSynced"}},
 	},
 	{
 		name: "pending_not_counted", killer: "resync_races_reserve_and_commit",
