@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,18 +20,54 @@ import (
 type shopfront struct {
 	base   string
 	client *http.Client
+	// pause is about how long it waits before it asks a busy server again; it doubles each time.
+	pause time.Duration
 }
+
+const (
+	// callTries is how often a request is sent at most.
+	callTries = 8
+	// callPause is the first pause between two of them, and callPauseMost the longest, whatever the
+	// server asks for.
+	callPause     = 100 * time.Millisecond
+	callPauseMost = 2 * time.Second
+)
 
 func newShopfront(t Target) *shopfront {
 	transport := &http.Transport{MaxIdleConnsPerHost: joining}
-	return &shopfront{base: strings.TrimSuffix(t.Gateways[0], "/"), client: &http.Client{Timeout: 15 * time.Second, Transport: transport}}
+	return &shopfront{base: strings.TrimSuffix(t.Gateways[0], "/"), client: &http.Client{Timeout: 15 * time.Second, Transport: transport}, pause: callPause}
 }
 
 // close ends the connections that no request uses.
 func (s *shopfront) close() { s.client.CloseIdleConnections() }
 
-// call does one request and reads the answer into out, a proto.Message or a plain struct.
+// errUnavailable is an answer that leaves the request to be sent again: busy, try_again, or a gateway
+// that is about to stop.
+type errUnavailable struct {
+	error
+	after time.Duration // as the server asks
+}
+
+// call does one request and reads the answer into out, a proto.Message or a plain struct. As a shopper's
+// page does, it asks a server that has no time for it again, always under the same key.
 func (s *shopfront) call(ctx context.Context, method, address, token, key string, in, out any) error {
+	wait := s.pause
+	for try := 1; ; try++ {
+		err := s.send(ctx, method, address, token, key, in, out)
+		busy, ok := errors.AsType[errUnavailable](err)
+		if !ok || try == callTries {
+			return err
+		}
+		pause(ctx, min(max(jitter(wait), busy.after), callPauseMost))
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		wait *= 2
+	}
+}
+
+// send sends one request once.
+func (s *shopfront) send(ctx context.Context, method, address, token, key string, in, out any) error {
 	var body io.Reader
 	if in != nil {
 		data, err := json.Marshal(in)
@@ -66,7 +103,13 @@ func (s *shopfront) call(ctx context.Context, method, address, token, key string
 		return err
 	}
 	if resp.StatusCode/100 != 2 {
-		return fmt.Errorf("%s %s: %s: %.300s", method, address, resp.Status, data)
+		err := fmt.Errorf("%s %s: %s: %.300s", method, address, resp.Status, data)
+		if resp.StatusCode != http.StatusServiceUnavailable {
+			return err
+		}
+		// Anything but a number of seconds counts as none.
+		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+		return errUnavailable{err, time.Duration(seconds) * time.Second}
 	}
 	switch out := out.(type) {
 	case nil:
