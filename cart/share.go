@@ -2,14 +2,19 @@ package cart
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"livecart/proto"
 	"livecart/session/store"
 )
+
+//go:embed sql/read_shares.sql
+var readSharesSQL string
 
 // ErrSkuNotFound is for a sku that does not exist or is another shop's.
 var ErrSkuNotFound = proto.Refuse(proto.ReasonNotFound, "there is no such sku of this shop")
@@ -33,6 +38,43 @@ func (c *Cart) ShareSku(ctx context.Context, shopID, skuID, otherID string) erro
 // Refusals: ErrSkuNotFound, ErrShopNotFound.
 func (c *Cart) UnshareSku(ctx context.Context, shopID, skuID, otherID string) error {
 	return c.changeShare(ctx, shopID, skuID, otherID, `DELETE FROM sku_share WHERE sku_id = $1 AND shop_id = $2`)
+}
+
+// Share says that a shop may list a sku of another.
+type Share struct {
+	ShopID, ShopName string
+	At               time.Time // since when
+}
+
+// Shares returns with whom a sku of this shop is shared, by shop id.
+//
+// Refusals: ErrSkuNotFound.
+func (c *Cart) Shares(ctx context.Context, shopID, skuID string) ([]Share, error) {
+	if !store.ValidID(shopID) || !store.ValidID(skuID) {
+		return nil, ErrSkuNotFound
+	}
+	rows, err := c.cfg.Pool.Query(ctx, readSharesSQL, shopID, skuID)
+	if err != nil {
+		return nil, fmt.Errorf("shares of sku %s: %w", skuID, err)
+	}
+	var shares []Share
+	found := false
+	var id, name *string
+	var at *time.Time
+	_, err = pgx.ForEachRow(rows, []any{&id, &name, &at}, func() error {
+		found = true
+		if id != nil {
+			shares = append(shares, Share{*id, *name, *at})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("shares of sku %s: %w", skuID, err)
+	}
+	if !found {
+		return nil, ErrSkuNotFound
+	}
+	return shares, nil
 }
 
 // changeShare runs sql under the sku's lock, which orders take as well: none is decided on a share that

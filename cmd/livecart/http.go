@@ -63,6 +63,7 @@ func apiEndpoints(p *parts) []endpoint {
 		{"PUT /v1/shops/{shop}/webhooks/{webhook}", hosts, false, p.putWebhook},
 		{"DELETE /v1/shops/{shop}/webhooks/{webhook}", hosts, false, p.deleteWebhook},
 
+		{"GET /v1/shops/{shop}/skus/{sku}/shares", hosts, false, p.listShares},
 		{"PUT /v1/shops/{shop}/skus/{sku}/shares/{other}", hosts, false, p.putShare},
 		{"DELETE /v1/shops/{shop}/skus/{sku}/shares/{other}", hosts, false, p.deleteShare},
 		{"GET /v1/shops/{shop}/orders", hosts, false, p.listShopOrders},

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,9 +74,29 @@ func TestOrderOfTwoShops(t *testing.T) {
 	partner := f.token(session.Claims{Subject: "eve", Role: "host", Rooms: session.RoomList{"elsewhere"}, Shop: "other"})
 	shelve := func(token string) answer { return f.do("PUT", "/v1/rooms/room/shelf/bag", token, `{}`) }
 	shelve(host).want(http.StatusForbidden, proto.ReasonForbidden)
+	shares := func(token, want string) {
+		t.Helper()
+		var list struct{ Shares []map[string]any }
+		f.do("GET", "/v1/shops/other/skus/sku-bag/shares", token, "").want(http.StatusOK, "").into(&list)
+		var shops []string
+		for _, s := range list.Shares {
+			at, _ := s["at_ms"].(float64)
+			if age := time.Since(time.UnixMilli(int64(at))); age < -time.Minute || age > time.Hour {
+				t.Errorf("shared since %v", s["at_ms"])
+			}
+			shops = append(shops, fmt.Sprint(s["shop"], " ", s["name"]))
+		}
+		if got := strings.Join(shops, ", "); got != want || list.Shares == nil {
+			t.Errorf("shared with %q, want %q", got, want)
+		}
+	}
+	shares(partner, "")
 	f.do("PUT", "/v1/shops/other/skus/sku-bag/shares/shop", partner, "").want(http.StatusNoContent, "")
+	shares(partner, "shop Hana's")
+	shares(operator, "shop Hana's")
 	shelve(host).want(http.StatusNoContent, "")
 	f.do("DELETE", "/v1/shops/other/skus/sku-bag/shares/shop", partner, "").want(http.StatusNoContent, "")
+	shares(operator, "")
 	f.do("DELETE", "/v1/rooms/room/shelf/bag", host, "").want(http.StatusNoContent, "")
 	shelve(host).want(http.StatusForbidden, proto.ReasonForbidden)
 	shelve(operator).want(http.StatusNoContent, "")

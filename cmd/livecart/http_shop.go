@@ -174,6 +174,31 @@ func (p *parts) putProduct(w http.ResponseWriter, r *request) error {
 	return session.WriteMessage(w, http.StatusOK, put)
 }
 
+// listShares answers with the shops that may list a sku of this shop.
+func (p *parts) listShares(w http.ResponseWriter, r *request) error {
+	shopID := r.PathValue("shop")
+	if err := ofShop(r.viewer, shopID); err != nil {
+		return err
+	}
+	found, err := p.cart.Shares(r.Context(), shopID, r.PathValue("sku"))
+	if err != nil {
+		return err
+	}
+	type share struct {
+		Shop string `json:"shop"`
+		Name string `json:"name"`
+		// AtMs is since when it is shared.
+		AtMs int64 `json:"at_ms"`
+	}
+	answer := struct {
+		Shares []share `json:"shares"`
+	}{make([]share, 0, len(found))}
+	for _, s := range found {
+		answer.Shares = append(answer.Shares, share{s.ShopID, s.ShopName, s.At.UnixMilli()})
+	}
+	return session.WriteJSON(w, http.StatusOK, answer)
+}
+
 // putShare lets another shop list a sku of this shop.
 func (p *parts) putShare(w http.ResponseWriter, r *request) error {
 	return changeShare(w, r, p.cart.ShareSku)
