@@ -2,6 +2,7 @@ package cart
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,10 +52,13 @@ type hookWorker struct {
 
 	mu   sync.Mutex
 	busy map[hookAddress]bool
+	// turn counts turns, turns is when the webhooks that still have something to send had their last.
+	turn  int64
+	turns map[hookAddress]int64
 }
 
 func newHookWorker(cfg Config) *hookWorker {
-	return &hookWorker{cfg: cfg, client: newHookClient(cfg.WebhookAllowPrivate), busy: map[hookAddress]bool{}}
+	return &hookWorker{cfg: cfg, client: newHookClient(cfg.WebhookAllowPrivate), busy: map[hookAddress]bool{}, turns: map[hookAddress]int64{}}
 }
 
 // run sends until ctx ends.
@@ -89,13 +94,13 @@ func (w *hookWorker) run(ctx context.Context) error {
 	}
 }
 
-// due returns webhooks with something to send that nobody here sends to, and marks them busy. Those that
-// waited longest come first.
+//go:embed sql/due_webhooks.sql
+var dueWebhooksSQL string
+
+// due returns webhooks with something to send that nobody here sends to, and marks them busy. Those whose
+// last turn is longest ago come first, so that some that never answer do not hold up the others.
 func (w *hookWorker) due(ctx context.Context) ([]hookAddress, error) {
-	rows, err := w.cfg.Pool.Query(ctx, `
-		SELECT d.shop_id, d.webhook_id FROM webhook_delivery d JOIN webhook h ON h.shop_id = d.shop_id AND h.id = d.webhook_id AND h.disabled_at IS NULL
-		WHERE d.state = 'due' AND d.next_at <= clock_timestamp()
-		GROUP BY d.shop_id, d.webhook_id ORDER BY min(d.next_at) LIMIT $1`, 4*hookAddresses)
+	rows, err := w.cfg.Pool.Query(ctx, dueWebhooksSQL)
 	if err != nil {
 		return nil, err
 	}
@@ -105,23 +110,33 @@ func (w *hookWorker) due(ctx context.Context) ([]hookAddress, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	before := w.turns
+	w.turns = make(map[hookAddress]int64, len(all))
+	for _, at := range all {
+		w.turns[at] = before[at]
+	}
+	slices.SortStableFunc(all, func(a, b hookAddress) int { return cmp.Compare(w.turns[a], w.turns[b]) })
 	var free []hookAddress
 	for _, at := range all {
 		if !w.busy[at] && len(w.busy) < hookAddresses {
-			w.busy[at] = true
+			w.turn++
+			w.busy[at], w.turns[at] = true, w.turn
 			free = append(free, at)
 		}
 	}
 	return free, nil
 }
 
+// done ends a webhook's turn.
+func (w *hookWorker) done(at hookAddress) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.busy, at)
+}
+
 // serve sends what is due to one webhook, batch after batch while all of it is taken.
 func (w *hookWorker) serve(ctx context.Context, at hookAddress) {
-	defer func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		delete(w.busy, at)
-	}()
+	defer w.done(at)
 	for ctx.Err() == nil {
 		n, err := w.send(ctx, at)
 		if err != nil && ctx.Err() == nil {
