@@ -324,3 +324,31 @@ func TestPrivateAddressesAreNotDialled(t *testing.T) {
 		}
 	}
 }
+
+// TestWebhookThatIsBackBeginsAnew puts a webhook again at once that was deleted, or that answered 410: of
+// what was to be sent to the one before it gets nothing, and of what happens from then on everything.
+func TestWebhookThatIsBackBeginsAnew(t *testing.T) {
+	for name, end := range map[string]func(m *market){
+		"deleted": func(m *market) { m.must(m.cart.DeleteWebhook(t.Context(), "shop", "erp")) },
+		"gone":    func(m *market) { m.exec(`UPDATE webhook SET disabled_at = clock_timestamp()`) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMarket(t)
+			m.hook(newShopEnd(t))
+			m.order("before", "tea-s", 1)
+			end(m)
+			e := newShopEnd(t)
+			w := m.hook(e)
+			due, err := w.due(t.Context())
+			m.must(err)
+			m.expect("due", len(due), 0)
+			m.sendAll(w)
+			m.expect("of before", e.types(), "")
+			m.must(w.sweep(t.Context()))
+			m.expect("given up", m.deliveries(), "given_up 0")
+			m.order("after", "tea-s", 1)
+			m.sendAll(w)
+			m.expect("of after", e.types(), "order.awaiting_payment")
+		})
+	}
+}

@@ -292,11 +292,11 @@ func (w *hookWorker) post(ctx context.Context, d delivery) error {
 	return nil
 }
 
-// sweep gives up what is due to webhooks that are gone or disabled.
+// sweep gives up what is due to webhooks that are gone or disabled, or were and are there again.
 func (w *hookWorker) sweep(ctx context.Context) error {
 	_, err := w.cfg.Pool.Exec(ctx, `
 		UPDATE webhook_delivery d SET state = 'given_up', done_at = clock_timestamp(), last_error = 'the webhook is gone'
-		WHERE state = 'due' AND NOT EXISTS (SELECT FROM webhook h WHERE h.shop_id = d.shop_id AND h.id = d.webhook_id AND h.disabled_at IS NULL)`)
+		WHERE state = 'due' AND NOT EXISTS (SELECT FROM webhook h WHERE h.shop_id = d.shop_id AND h.id = d.webhook_id AND h.disabled_at IS NULL AND h.since <= d.created_at)`)
 	return err
 }
 

@@ -11,6 +11,6 @@ FROM (
     ORDER BY c.next_at LIMIT $3 FOR UPDATE SKIP LOCKED
 ) due, webhook w, order_event e
 WHERE d.shop_id = $1 AND d.webhook_id = $2 AND d.order_id = due.order_id AND d.n = due.n
-  AND w.shop_id = $1 AND w.id = $2 AND w.disabled_at IS NULL
+  AND w.shop_id = $1 AND w.id = $2 AND w.disabled_at IS NULL AND w.since <= d.created_at
   AND e.order_id = d.order_id AND e.n = d.n
 RETURNING w.url, w.secret, d.order_id, d.n, d.tries, e.from_state, e.to_state, e.cause, e.at

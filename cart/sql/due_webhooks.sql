@@ -1,7 +1,7 @@
 -- The webhooks that something can be sent to now, those that waited longest first. A move that waits for an
--- earlier one of its order is nothing that can be sent.
+-- earlier one of its order is nothing that can be sent, nor is one from before the webhook was made anew.
 SELECT d.shop_id, d.webhook_id
-FROM webhook_delivery d JOIN webhook h ON h.shop_id = d.shop_id AND h.id = d.webhook_id AND h.disabled_at IS NULL
+FROM webhook_delivery d JOIN webhook h ON h.shop_id = d.shop_id AND h.id = d.webhook_id AND h.disabled_at IS NULL AND h.since <= d.created_at
 WHERE d.state = 'due' AND d.next_at <= clock_timestamp()
   AND NOT EXISTS (
       SELECT FROM webhook_delivery b
