@@ -352,3 +352,21 @@ func TestWebhookThatIsBackBeginsAnew(t *testing.T) {
 		})
 	}
 }
+
+// TestWebhookAddressIsNotTold looks at what is kept and logged where nobody answers.
+func TestWebhookAddressIsNotTold(t *testing.T) {
+	m := newMarket(t)
+	w := m.hook(newShopEnd(t))
+	m.exec(`UPDATE webhook SET url = 'http://127.0.0.1:1/hooks?token=hush'`) // port 1 refuses
+	m.order("k", "tea-s", 1)
+	_, err := w.send(t.Context(), erp)
+	if err == nil {
+		t.Fatal("somebody answered")
+	}
+	kept := scan[string](m, `SELECT last_error FROM webhook_delivery`)
+	for _, said := range []string{err.Error(), kept} {
+		if !strings.Contains(said, "refused") || strings.Contains(said, "hush") {
+			t.Errorf("it says %q", said)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -276,6 +277,11 @@ func (w *hookWorker) post(ctx context.Context, d delivery) error {
 	}
 	resp, err := w.client.Do(req)
 	if err != nil {
+		// Its words begin with the address, whose query may hold a secret of the shop's.
+		var said *url.Error
+		if errors.As(err, &said) {
+			err = said.Err
+		}
 		return err
 	}
 	defer resp.Body.Close()
