@@ -318,6 +318,7 @@ func TestPrivateAddressesAreNotDialled(t *testing.T) {
 		"127.0.0.1": false, "10.0.0.1": false, "172.16.0.1": false, "192.168.0.1": false, "169.254.169.254": false, "100.64.0.1": false,
 		"0.0.0.0": false, "255.255.255.255": false, "224.0.0.1": false, "::": false, "::1": false, "fe80::1": false, "fe80::1%eth0": false,
 		"fd00::1": false, "::ffff:127.0.0.1": false, "64:ff9b::7f00:1": false, "2002:7f00:1::": false, "198.18.0.1": false,
+		"::127.0.0.1": false, "::a00:1": false, "192.88.99.1": false, "3fff::1": false, "5f00::1": false,
 	} {
 		if got := publicAddress(netip.MustParseAddr(address)); got != public {
 			t.Errorf("%s is public: %t", address, got)
