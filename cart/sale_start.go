@@ -151,12 +151,16 @@ func (s *saleStart) readAgain(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// offer locks the listing's product, so that its price stands until the commit, and makes a sale of
-// it.
+// offer locks the listing's product, so that its price stands until the commit, and its sku, so that
+// its share does, and makes a sale of it.
 func (s *saleStart) offer(ctx context.Context, tx pgx.Tx) (*saleRow, error) {
 	_, err := tx.Exec(ctx, `SELECT FROM product WHERE id = (SELECT product_id FROM listing WHERE id = $1) FOR SHARE`, s.cmd.ListingId)
 	if err != nil {
 		return nil, fmt.Errorf("lock product: %w", err)
+	}
+	_, err = tx.Exec(ctx, `SELECT FROM sku WHERE id = (SELECT sku_id FROM listing WHERE id = $1) FOR UPDATE`, s.cmd.ListingId)
+	if err != nil {
+		return nil, fmt.Errorf("lock sku: %w", err)
 	}
 	rows, err := tx.Query(ctx, readOffersSQL, []string{s.cmd.ListingId}, s.roomID)
 	if err != nil {

@@ -77,8 +77,8 @@ func (c *Cart) Shares(ctx context.Context, shopID, skuID string) ([]Share, error
 	return shares, nil
 }
 
-// changeShare runs sql under the sku's lock, which orders take as well: none is decided on a share that
-// is being taken back.
+// changeShare runs sql under the sku's lock, which orders and sales take as well before they look: none is
+// decided on a share that is being taken back.
 func (c *Cart) changeShare(ctx context.Context, shopID, skuID, otherID, sql string) error {
 	if !store.ValidID(skuID) {
 		return ErrSkuNotFound

@@ -1,6 +1,7 @@
 package cart
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -129,4 +130,28 @@ func TestSharedProductOnTheShelf(t *testing.T) {
 	o, err := m.create(t.Context(), "demo", buyer("ann"), "k", items("bag", 1))
 	m.must(err)
 	m.expect("the order is its shop's", o.ShopId, "other")
+}
+
+// TestNoSaleStartsOnAShareThatEnds has a sale wait for the share's end.
+func TestNoSaleStartsOnAShareThatEnds(t *testing.T) {
+	m := newMarket(t)
+	m.shared()
+	m.exec(`INSERT INTO room (id, title, phase, host_id, host_name, shop_id) VALUES ('theirs', 'Blends', 'live', 'h2', 'Otto', 'other')`)
+	m.must(m.cart.PutOnShelf(t.Context(), "theirs", "blend", 0))
+	tx, err := m.pool().Begin(t.Context())
+	m.must(err)
+	defer tx.Rollback(context.WithoutCancel(t.Context()))
+	_, err = tx.Exec(t.Context(), `SELECT FROM sku WHERE id = 'k-tea-s' FOR UPDATE`)
+	m.must(err)
+	_, err = tx.Exec(t.Context(), `DELETE FROM sku_share`)
+	m.must(err)
+	started := make(chan error, 1)
+	go func() {
+		_, err := m.cart.StartSale(t.Context(), "theirs", &proto.User{Id: "op"}, "s", &proto.FlashStart{ListingId: "blend", Price: 100, Quantity: 1, DurationMs: 60_000})
+		started <- err
+	}()
+	m.waitForLock()
+	m.must(tx.Commit(t.Context()))
+	m.refused(<-started, ErrProductOffSale)
+	m.expect("pool", m.counts("k-tea-s"), [2]int64{0, 0})
 }
