@@ -88,8 +88,8 @@
 // notice that comes before its payment is kept and acted on when the payment is made. Money that pays
 // nothing (of another amount or currency, of an old price, for a cancelled order, with no stock left,
 // a second time by the provider's transaction id) is owed back from the notice's commit on, by one
-// row of refund. The ledger asks the provider ([Provider]) about payments that no notice came for,
-// closes what must not be paid any more, and has refunds done under their own ids until they are. An
+// row of refund. The ledger asks the provider ([Provider]) about payments that no notice came for until it
+// answers, closes what must not be paid any more, and has refunds done under their own ids until they are. An
 // accepted payment is asked about no more: money that comes for it a second time is known by its
 // notice alone. Calls to the provider are made with no transaction open.
 //

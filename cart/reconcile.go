@@ -31,6 +31,10 @@ var (
 	queryAfterExpiry   = []time.Duration{5 * time.Second, 30 * time.Second, 5 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour}
 )
 
+// queryAgain is the pause after that where the provider did not answer: what became of a payment stays open
+// until it says so, as its notice may have been given up by then.
+const queryAgain = 6 * time.Hour
+
 // nextQuery returns when the provider is asked next about a payment that is neither paid nor closed, or
 // the zero time when it is asked no more.
 func nextQuery(created, expires, now time.Time) time.Time {
@@ -141,6 +145,9 @@ func (r *reconciler) ask(ctx context.Context, p askedPayment) error {
 		default:
 			next = time.Time{}
 		}
+	}
+	if err != nil && next.IsZero() {
+		next = p.now.Add(queryAgain)
 	}
 	// Also when ctx has ended meanwhile, or the claim would hold up the next worker. A payment that was
 	// voided meanwhile is asked about for that reason.

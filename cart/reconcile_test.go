@@ -104,6 +104,24 @@ func TestProviderIsAwayWhenAsked(t *testing.T) {
 	m.expect("order", m.state(o.Id), paid)
 }
 
+// TestProviderIsAwayForDays finds money that came just before the provider was away for longer than its
+// notices are sent and than is asked on schedule.
+func TestProviderIsAwayForDays(t *testing.T) {
+	m := newMarket(t)
+	o := m.order("k", "tea-s", 1)
+	p := m.pay(o.Id)
+	m.expire(o.Id)
+	m.exec(`UPDATE payment SET created_at = clock_timestamp() - interval '3 days', expires_at = clock_timestamp() - interval '3 days'`)
+	m.pays.fail = errors.New("away")
+	m.refused(m.ask(), m.pays.fail)
+	m.expect("asked again", scan[bool](m, `
+		SELECT query_at BETWEEN clock_timestamp() + interval '5 hours' AND clock_timestamp() + interval '6 hours' FROM payment`), true)
+	m.pays.fail = nil
+	m.pays.charge(p.PaymentId, paidWith(p, "e1", p.Amount))
+	m.must(m.ask())
+	m.expect("order", m.state(o.Id), paid)
+}
+
 // TestEndedPaymentsAreClosed closes what nobody should pay any more, and gives back what came.
 func TestEndedPaymentsAreClosed(t *testing.T) {
 	for _, row := range []struct {
