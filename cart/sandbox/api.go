@@ -21,8 +21,9 @@ import (
 // maxCall is the most bytes of a call's body.
 const maxCall = 64 << 10
 
-// MaxAmount is the most minor units of a payment, so that no sum of them overflows.
-const MaxAmount = int64(1_000_000_000_000_000)
+// MaxAmount is the most minor units of a payment: as much as the largest order comes to, and no sum of some
+// thousands overflows.
+const MaxAmount = cart.MaxLines * cart.MaxQuantity * int64(cart.MaxPrice)
 
 // callError is a call's refusal.
 type callError struct {

@@ -100,6 +100,8 @@ func TestCreateIsIdempotentAndChecked(t *testing.T) {
 	}
 	_, err := d.client.Create(t.Context(), "pay_2", MaxAmount, "CNY", "", expires)
 	d.must(err)
+	_, err = d.client.Create(t.Context(), "pay_3", 1_980_000_000_000_000, "CNY", "the largest order", expires)
+	d.must(err)
 }
 
 func TestClose(t *testing.T) {
