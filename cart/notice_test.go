@@ -66,14 +66,17 @@ func TestPayRefusals(t *testing.T) {
 	m.expect("payments", scan[int](m, `SELECT count(*) FROM payment`), 1)
 }
 
+var errUnset = proto.Refuse(proto.ReasonTryAgain, "nobody takes payments")
+
 func TestPayAfterTheProviderFailed(t *testing.T) {
 	m := newMarket(t)
 	o := m.order("k", "tea-s", 1)
 	m.pays.fail = errors.New("provider is away")
 	_, err := m.cart.Pay(t.Context(), "ann", "p", o.Id)
-	if !errors.Is(err, m.pays.fail) {
-		t.Fatalf("got %v", err)
-	}
+	m.refused(err, ErrTryAgain)
+	m.pays.fail = errUnset
+	_, err = m.cart.Pay(t.Context(), "ann", "p", o.Id)
+	m.expect("a refusal is told as it is", err, error(errUnset))
 	m.pays.fail = nil
 	p, err := m.cart.Pay(t.Context(), "ann", "p", o.Id)
 	m.must(err)

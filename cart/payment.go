@@ -39,8 +39,8 @@ func scanPayment(row pgx.Row) (*payment, error) {
 
 // Pay returns where to pay an own order that awaits its payment. Asked again it returns the same
 // payment while the price is the same; a request_id sent again returns its order's payment in any
-// state. Refusals: ErrOrderNotFound, ErrOrderState once paid, cancelled or over its window, and
-// ErrKeyConflict.
+// state. Refusals: ErrOrderNotFound, ErrOrderState once paid, cancelled or over its window,
+// ErrKeyConflict, and ErrTryAgain where the provider did not register the payment.
 func (c *Cart) Pay(ctx context.Context, userID, requestID, orderID string) (*proto.Payment, error) {
 	if err := checkKey(requestID); err != nil {
 		return nil, err
@@ -156,8 +156,13 @@ func (cfg Config) requestPayment(ctx context.Context, tx pgx.Tx, o lockedOrder, 
 // by the next Pay: the provider knows the payment's id.
 func (c *Cart) register(ctx context.Context, p *payment, o *proto.Order) error {
 	url, err := c.cfg.Provider.Create(ctx, p.id, p.amount, p.currency, o.Lines[0].Title, p.expires)
+	var refusal *proto.Problem
+	if errors.As(err, &refusal) {
+		return refusal
+	}
 	if err != nil {
-		return fmt.Errorf("register payment %s: %w", p.id, err)
+		c.cfg.Log.Warn("the provider did not register a payment", "payment", p.id, "err", err)
+		return ErrTryAgain.After(retryAfter)
 	}
 	p.url = url
 	if _, err := c.cfg.Pool.Exec(ctx, `UPDATE payment SET url = $2 WHERE id = $1`, p.id, url); err != nil {
