@@ -23,7 +23,8 @@
 //
 // A sku's shop may share it: another shop then lists it at its own price, and orders and sales of both
 // take from the one pool; the stock stays the owner's to set, and one sale at a time is open of a sku
-// whoever lists it. A listing whose share was taken back is off sale.
+// whoever lists it. A listing whose share was taken back is off sale, and the owner's products of the sku
+// leave the shelves of the other shop's rooms.
 //
 // A line holds quantity - restocked pieces. What returns to an open sale can be bought there again,
 // what returns to a closed one goes back to the sku. Redis is not incremented: Resync counts anew.

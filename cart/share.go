@@ -29,15 +29,57 @@ func (c *Cart) ShareSku(ctx context.Context, shopID, skuID, otherID string) erro
 	if shopID == otherID {
 		return invalid("a shop lists its own skus anyhow")
 	}
-	return c.changeShare(ctx, shopID, skuID, otherID, `INSERT INTO sku_share (sku_id, shop_id) VALUES ($1, $2) ON CONFLICT DO NOTHING`)
+	return c.changeShare(ctx, shopID, skuID, otherID, func(ctx context.Context, tx pgx.Tx, _ roomNews) error {
+		_, err := tx.Exec(ctx, `INSERT INTO sku_share (sku_id, shop_id) VALUES ($1, $2) ON CONFLICT DO NOTHING`, skuID, otherID)
+		return err
+	})
 }
 
 // UnshareSku takes a share back; one that is not there is no error. The other shop's listings of the sku
-// are off sale from then on. What was ordered stays so, and a flash sale that runs goes on as announced.
+// are off sale from then on, and this shop's products of it leave the shelves of the other shop's rooms, or
+// those could go on putting them in flash sales. What was ordered stays so, and a flash sale that runs goes
+// on as announced.
 //
 // Refusals: ErrSkuNotFound, ErrShopNotFound.
 func (c *Cart) UnshareSku(ctx context.Context, shopID, skuID, otherID string) error {
-	return c.changeShare(ctx, shopID, skuID, otherID, `DELETE FROM sku_share WHERE sku_id = $1 AND shop_id = $2`)
+	return c.changeShare(ctx, shopID, skuID, otherID, func(ctx context.Context, tx pgx.Tx, news roomNews) error {
+		tag, err := tx.Exec(ctx, `DELETE FROM sku_share WHERE sku_id = $1 AND shop_id = $2`, skuID, otherID)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		return unshelve(ctx, tx, shopID, skuID, otherID, news)
+	})
+}
+
+//go:embed sql/read_shelved.sql
+var readShelvedSQL string
+
+// unshelve takes a shop's products of a sku off the shelves of another shop's rooms. The products and the
+// sku are locked.
+func unshelve(ctx context.Context, tx pgx.Tx, shopID, skuID, otherID string, news roomNews) error {
+	rows, err := tx.Query(ctx, readShelvedSQL, skuID, shopID, otherID)
+	if err != nil {
+		return err
+	}
+	type place struct{ roomID, productID string }
+	places, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p place, err error) { return p, row.Scan(&p.roomID, &p.productID) })
+	if err != nil {
+		return err
+	}
+	for _, p := range places {
+		product, err := readProduct(ctx, tx, p.productID)
+		if err != nil {
+			return err
+		}
+		if _, err := placeOnShelf(ctx, tx, p.roomID, p.productID, 0); err != nil {
+			return err
+		}
+		news.add(p.roomID, productUpdatedEvent(product, 0))
+		if err := news.hide(ctx, tx, p.productID, p.roomID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Share says that a shop may list a sku of another.
@@ -77,33 +119,43 @@ func (c *Cart) Shares(ctx context.Context, shopID, skuID string) ([]Share, error
 	return shares, nil
 }
 
-// changeShare runs sql under the sku's lock, which orders and sales take as well before they look: none is
-// decided on a share that is being taken back.
-func (c *Cart) changeShare(ctx context.Context, shopID, skuID, otherID, sql string) error {
+// changeShare runs change under the locks of the sku and of the shop's products of it. Orders, sales and
+// shelves take the sku's as well before they look: none is decided on a share that is being taken back.
+func (c *Cart) changeShare(ctx context.Context, shopID, skuID, otherID string, change func(ctx context.Context, tx pgx.Tx, news roomNews) error) error {
 	if !store.ValidID(skuID) {
 		return ErrSkuNotFound
 	}
 	if !store.ValidID(otherID) {
 		return ErrShopNotFound
 	}
+	var news roomNews
 	err := store.InTx(ctx, c.cfg.Pool, func(tx pgx.Tx) error {
+		news = roomNews{}
 		if _, err := lockShop(ctx, tx, otherID); err != nil {
 			return err
 		}
+		_, err := tx.Exec(ctx, `
+			SELECT FROM product WHERE shop_id = $1 AND id IN (SELECT product_id FROM listing WHERE sku_id = $2) ORDER BY id FOR NO KEY UPDATE`, shopID, skuID)
+		if err != nil {
+			return err
+		}
 		var owner string
-		err := tx.QueryRow(ctx, `SELECT shop_id FROM sku WHERE id = $1 FOR UPDATE`, skuID).Scan(&owner)
+		err = tx.QueryRow(ctx, `SELECT shop_id FROM sku WHERE id = $1 FOR UPDATE`, skuID).Scan(&owner)
 		if errors.Is(err, pgx.ErrNoRows) || err == nil && owner != shopID {
 			return ErrSkuNotFound
 		}
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, sql, skuID, otherID)
-		return err
+		if err := change(ctx, tx, news); err != nil {
+			return err
+		}
+		return news.number(ctx, tx)
 	})
 	if err != nil {
 		return wrap(err, "share of sku %s", skuID)
 	}
+	news.publish(c.cfg)
 	return nil
 }
 

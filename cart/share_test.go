@@ -130,6 +130,49 @@ func TestSharedProductOnTheShelf(t *testing.T) {
 	o, err := m.create(t.Context(), "demo", buyer("ann"), "k", items("bag", 1))
 	m.must(err)
 	m.expect("the order is its shop's", o.ShopId, "other")
+
+	// Taken back for one sku, it is off the shelf and out of reach.
+	_, err = m.cart.Push(t.Context(), "demo", &proto.User{Id: "h1"}, &proto.ProductPush{ProductId: "bag"})
+	m.must(err)
+	before := m.head()
+	m.must(m.cart.UnshareSku(t.Context(), "other", "k-bag-x", "shop"))
+	_, err = m.cart.StartSale(t.Context(), "demo", &proto.User{Id: "h1"}, "s", &proto.FlashStart{ListingId: "bag", Price: 1, Quantity: 1, DurationMs: 60_000})
+	m.refused(err, ErrProductNotInRoom)
+	m.refused(m.cart.PutOnShelf(t.Context(), "demo", "bag", 0), ErrForbidden)
+	m.expect("shelf", scan[string](m, `SELECT string_agg(product_id || position, ' ' ORDER BY position) FROM shelf WHERE room_id = 'demo'`), "tea1 pot2")
+	told := m.events(before)
+	if len(told) != 2 || told[0].GetProductUpdated().GetProduct().GetId() != "bag" || told[0].GetProductUpdated().Position != 0 || told[1].GetProductPushed() == nil || told[1].GetProductPushed().Product != nil {
+		t.Errorf("the room was told %v", told)
+	}
+	m.must(m.cart.UnshareSku(t.Context(), "other", "k-bag-x", "shop"))
+	m.expect("told once", m.head(), before+2)
+}
+
+// TestNothingIsShelvedOnAShareThatEnds has a shelf wait for the share's end.
+func TestNothingIsShelvedOnAShareThatEnds(t *testing.T) {
+	m := newMarket(t)
+	m.must(m.cart.PutShop(t.Context(), Shop{ID: "other", Name: "Other", Currency: "CNY"}))
+	m.put(bag(), map[string]int64{"k-bag": 4})
+	m.must(m.cart.ShareSku(t.Context(), "other", "k-bag", "shop"))
+	put := m.whileTheShareEnds("k-bag", func() error { return m.cart.PutOnShelf(t.Context(), "demo", "bag", 0) })
+	m.refused(put, ErrForbidden)
+}
+
+// whileTheShareEnds calls do while a sku's shares are being taken back, and lets them be once it waits.
+func (m *market) whileTheShareEnds(sku string, do func() error) error {
+	m.t.Helper()
+	tx, err := m.pool().Begin(m.t.Context())
+	m.must(err)
+	defer tx.Rollback(context.WithoutCancel(m.t.Context()))
+	_, err = tx.Exec(m.t.Context(), `SELECT FROM sku WHERE id = $1 FOR UPDATE`, sku)
+	m.must(err)
+	_, err = tx.Exec(m.t.Context(), `DELETE FROM sku_share WHERE sku_id = $1`, sku)
+	m.must(err)
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	m.waitForLock()
+	m.must(tx.Commit(m.t.Context()))
+	return <-done
 }
 
 // TestNoSaleStartsOnAShareThatEnds has a sale wait for the share's end.
@@ -138,20 +181,10 @@ func TestNoSaleStartsOnAShareThatEnds(t *testing.T) {
 	m.shared()
 	m.exec(`INSERT INTO room (id, title, phase, host_id, host_name, shop_id) VALUES ('theirs', 'Blends', 'live', 'h2', 'Otto', 'other')`)
 	m.must(m.cart.PutOnShelf(t.Context(), "theirs", "blend", 0))
-	tx, err := m.pool().Begin(t.Context())
-	m.must(err)
-	defer tx.Rollback(context.WithoutCancel(t.Context()))
-	_, err = tx.Exec(t.Context(), `SELECT FROM sku WHERE id = 'k-tea-s' FOR UPDATE`)
-	m.must(err)
-	_, err = tx.Exec(t.Context(), `DELETE FROM sku_share`)
-	m.must(err)
-	started := make(chan error, 1)
-	go func() {
+	started := m.whileTheShareEnds("k-tea-s", func() error {
 		_, err := m.cart.StartSale(t.Context(), "theirs", &proto.User{Id: "op"}, "s", &proto.FlashStart{ListingId: "blend", Price: 100, Quantity: 1, DurationMs: 60_000})
-		started <- err
-	}()
-	m.waitForLock()
-	m.must(tx.Commit(t.Context()))
-	m.refused(<-started, ErrProductOffSale)
+		return err
+	})
+	m.refused(started, ErrProductOffSale)
 	m.expect("pool", m.counts("k-tea-s"), [2]int64{0, 0})
 }

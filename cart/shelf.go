@@ -75,8 +75,12 @@ func mayShelve(ctx context.Context, tx pgx.Tx, roomID, shopID string, p *proto.P
 	if p.ShopId == shopID {
 		return nil
 	}
+	_, err := tx.Exec(ctx, `SELECT FROM sku WHERE id IN (SELECT sku_id FROM listing WHERE product_id = $1) ORDER BY id FOR SHARE`, p.Id)
+	if err != nil {
+		return err
+	}
 	var may bool
-	err := tx.QueryRow(ctx, `
+	err = tx.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM shelf WHERE room_id = $1 AND product_id = $2) OR NOT EXISTS (
 			SELECT FROM listing l JOIN sku k ON k.id = l.sku_id LEFT JOIN sku_share s ON s.sku_id = k.id AND s.shop_id = $3
 			WHERE l.product_id = $2 AND (s.sku_id IS NULL OR k.shop_id <> $4))`, roomID, p.Id, shopID, p.ShopId).Scan(&may)
