@@ -7,6 +7,8 @@
 -- ARGV[1..]    of each attempt: <user>:<request_id>, content
 --
 -- Replies the number of reservations given back.
+-- Where the counters are missing, a Resync counts the buyers anew.
+local counted = redis.call('EXISTS', KEYS[1]) == 1
 local released, back = 0, 0
 for at = 1, #ARGV, 2 do
   local field = ARGV[at]
@@ -15,13 +17,15 @@ for at = 1, #ARGV, 2 do
     local quantity, content = string.match(before, '^(%d+):%d+:(%x+):')
     if content == ARGV[at + 1] then
       redis.call('HDEL', KEYS[2], field)
-      redis.call('HINCRBY', KEYS[3], string.sub(field, 1, 32), -tonumber(quantity))
+      if counted then
+        redis.call('HINCRBY', KEYS[3], string.sub(field, 1, 32), -tonumber(quantity))
+      end
       released = released + 1
       back = back + tonumber(quantity)
     end
   end
 end
-if released > 0 and redis.call('EXISTS', KEYS[1]) == 1 then
+if released > 0 and counted then
   redis.call('HINCRBY', KEYS[1], 'held', -back)
   if redis.call('HGET', KEYS[1], 'closed') ~= '1' then
     redis.call('HINCRBY', KEYS[1], 'available', back)

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -72,6 +73,9 @@ func (r *resyncer) count(ctx context.Context, saleID string) ([]reservation, err
 		if err := c.read(ctx, tx, saleID); err != nil {
 			return err
 		}
+		if err := c.loadBuyers(ctx); err != nil {
+			return err
+		}
 		if err := c.write(ctx); err != nil {
 			return err
 		}
@@ -94,13 +98,14 @@ type counting struct {
 	// The counters that Redis has: their epoch, when they were counted, and whether marks were lost
 	// before; anew when they cannot be trusted.
 	epoch   int64
+	found   string // the epoch as the script must find it, "" where the counters were taken away
 	synced  time.Time
 	lossy   bool
 	anew    bool
 	another bool // they come from another server, or from none
 	pending []reservation
-	// Recorded outcomes of the pending ones.
-	outcomes map[attemptKey]string
+	// What is recorded under the keys of the pending ones, hash and outcome.
+	recorded map[attemptKey]attempt
 	// Pieces of buyers in orders: of all where the counters are made anew, else of those whose orders
 	// moved.
 	buyers map[string]int64
@@ -114,7 +119,7 @@ func (c *counting) read(ctx context.Context, tx pgx.Tx, saleID string) (err erro
 	if err := c.readRedis(ctx); err != nil {
 		return err
 	}
-	if c.outcomes, err = readOutcomes(ctx, tx, c.pending); err != nil {
+	if c.recorded, err = readRecorded(ctx, tx, c.pending); err != nil {
 		return err
 	}
 	if c.anew {
@@ -158,6 +163,17 @@ func (c *counting) readRedis(ctx context.Context) error {
 	// One that Postgres has not reached comes from a Resync whose end was not committed, or from commits
 	// that a standby without them has lost: what it says of buyers may be of orders that are no more.
 	c.anew = c.another || c.epoch > c.sale.epoch
+	c.found = epoch
+	if c.anew {
+		// From here on nobody reserves by them: a key that was decided long ago would be reserved once more,
+		// after its reservations were read.
+		c.found = ""
+		pipe.Unlink(ctx, keys[0])
+		pending = pipe.HGetAll(ctx, keys[1])
+		if _, err := pipe.Exec(ctx); err != nil {
+			return fmt.Errorf("take counters away: %w", err)
+		}
+	}
 	for field, value := range pending.Val() {
 		r, err := parseReservation(field, value)
 		if err != nil {
@@ -168,11 +184,11 @@ func (c *counting) readRedis(ctx context.Context) error {
 	return nil
 }
 
-// readOutcomes returns the recorded outcomes of reservations.
-func readOutcomes(ctx context.Context, q store.Querier, pending []reservation) (map[attemptKey]string, error) {
-	outcomes := map[attemptKey]string{}
+// readRecorded returns what is recorded under the keys of reservations.
+func readRecorded(ctx context.Context, q store.Querier, pending []reservation) (map[attemptKey]attempt, error) {
+	recorded := map[attemptKey]attempt{}
 	if len(pending) == 0 {
-		return outcomes, nil
+		return recorded, nil
 	}
 	buyers, keys := make([]string, len(pending)), make([]string, len(pending))
 	for i, p := range pending {
@@ -185,12 +201,12 @@ func readOutcomes(ctx context.Context, q store.Querier, pending []reservation) (
 	var key attemptKey
 	var a attempt
 	if _, err := pgx.ForEachRow(rows, []any{&key.buyerID, &key.key, &a.hash, &a.outcome, &a.orderID}, func() error {
-		outcomes[key] = a.outcome
+		recorded[key] = attempt{slices.Clone(a.hash), a.outcome, a.orderID}
 		return nil
 	}); err != nil {
 		return nil, fmt.Errorf("read outcomes: %w", err)
 	}
-	return outcomes, nil
+	return recorded, nil
 }
 
 func readBuyers(ctx context.Context, q store.Querier, sql string, args ...any) (map[string]int64, error) {
@@ -210,14 +226,9 @@ func readBuyers(ctx context.Context, q store.Querier, sql string, args ...any) (
 	return buyers, nil
 }
 
-// write sets the counters in Redis.
+// write sets the counters in Redis. Where they are not any more what was read and loaded, because Redis lost
+// them or the lock was lost meanwhile, that is an error and the counting begins anew with the next Resync.
 func (c *counting) write(ctx context.Context) error {
-	if c.anew {
-		if err := c.loadBuyers(ctx); err != nil {
-			return err
-		}
-		c.buyers = nil
-	}
 	c.epoch = max(c.epoch, c.sale.epoch) + 1
 	closed := c.sale.endedAt(c.now)
 	ttl := countersAge
@@ -227,14 +238,14 @@ func (c *counting) write(ctx context.Context) error {
 	keys := saleKeys(c.sale.id)
 	var decided []any
 	for _, p := range c.pending {
-		if outcome, known := c.outcomes[p.attemptKey]; known {
-			decided = append(decided, p.user+":"+p.key, flag(outcome == outcomeWords[outcomeOrdered]))
+		if a, known := c.recorded[p.attemptKey]; known {
+			decided = append(decided, p.user+":"+p.key, flag(a.outcome == outcomeWords[outcomeOrdered]))
 		}
 	}
 	args := []any{
 		c.sale.roomID, store.HashUser(c.sale.createdBy), c.sale.quantity, c.sale.sold, c.sale.limit, flag(closed),
 		max(0, c.sale.startsAt.Sub(c.now).Milliseconds()), c.epoch, c.now.UnixMicro(), flag(c.anew), flag(c.lossy),
-		int(ttl.Seconds()), c.run, len(decided) / 2,
+		int(ttl.Seconds()), c.run, c.found, len(decided) / 2,
 	}
 	args = append(args, decided...)
 	for id, n := range c.buyers {
@@ -248,16 +259,25 @@ func (c *counting) write(ctx context.Context) error {
 	return nil
 }
 
-// loadBuyers fills the buyers' pieces anew, in chunks that do not hold up Redis. While the counters
-// are missing nobody else writes them; where they are only old, the script takes them away first.
+// loadBuyers fills the buyers' pieces where the counters are made anew, in chunks that do not hold up Redis. While the counters
+// are missing nobody else writes them. The field loaded shows the script that they are all still there.
 func (c *counting) loadBuyers(ctx context.Context) error {
+	if !c.anew {
+		return nil
+	}
 	keys := saleKeys(c.sale.id)
 	send := func(fn func(ctx context.Context) error) error {
 		ctx, cancel := context.WithTimeout(ctx, store.RedisTimeout)
 		defer cancel()
 		return fn(ctx)
 	}
-	err := send(func(ctx context.Context) error { return c.cfg.Redis.Unlink(ctx, keys[0], keys[2]).Err() })
+	err := send(func(ctx context.Context) error {
+		pipe := c.cfg.Redis.Pipeline()
+		pipe.Unlink(ctx, keys[2])
+		pipe.HSet(ctx, keys[2], "loaded", c.now.UnixMicro())
+		_, err := pipe.Exec(ctx)
+		return err
+	})
 	chunk := make([]any, 0, 2*min(len(c.buyers), buyersChunk))
 	flush := func() {
 		if err == nil && len(chunk) > 0 {
@@ -275,6 +295,7 @@ func (c *counting) loadBuyers(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load buyers: %w", err)
 	}
+	c.buyers = nil
 	return nil
 }
 
@@ -295,7 +316,7 @@ func (c *counting) finish(ctx context.Context, tx pgx.Tx, news roomNews) error {
 func (c *counting) undecided() []reservation {
 	var rest []reservation
 	for _, p := range c.pending {
-		if _, decided := c.outcomes[p.attemptKey]; !decided {
+		if _, decided := c.recorded[p.attemptKey]; !decided {
 			rest = append(rest, p)
 		}
 	}

@@ -18,14 +18,20 @@
 -- ARGV[11]     '1' if marks may have been lost
 -- ARGV[12]     seconds to keep the keys
 -- ARGV[13]     names of the Redis servers, as they were before this reading
--- ARGV[14]     number of decided attempts that follow
--- ARGV[15..]   of each decided attempt: <user>:<request_id>, '1' where it was ordered
+-- ARGV[14]     epoch of the counters that this reading is of, '' where it found or left none
+-- ARGV[15]     number of decided attempts that follow
+-- ARGV[16..]   of each decided attempt: <user>:<request_id>, '1' where it was ordered
 -- then         of each buyer to correct: user, pieces in orders
 --
--- Replies {available, held}.
-local decided = tonumber(ARGV[14])
+-- Replies {available, held}, or with nothing changed the error STALE where Redis lost what the caller has
+-- read or loaded, or another Resync has come in between: the caller was late, and holds the lock no more.
+local decided = tonumber(ARGV[15])
 local loaded = ARGV[10] == '1'
-for at = 15, 13 + decided * 2, 2 do
+if (redis.call('HGET', KEYS[1], 'epoch') or '') ~= ARGV[14] or loaded and redis.call('HGET', KEYS[3], 'loaded') ~= ARGV[9] then
+  return redis.error_reply('STALE the counters are not those that were read')
+end
+redis.call('HDEL', KEYS[3], 'loaded')
+for at = 16, 14 + decided * 2, 2 do
   local field = ARGV[at]
   local before = redis.call('HGET', KEYS[2], field)
   if before then
@@ -37,7 +43,7 @@ for at = 15, 13 + decided * 2, 2 do
   end
 end
 local corrected = {}
-for at = 15 + decided * 2, #ARGV, 2 do
+for at = 16 + decided * 2, #ARGV, 2 do
   redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1])
   corrected[ARGV[at]] = true
 end

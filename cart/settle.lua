@@ -17,6 +17,8 @@ for at = 2, #ARGV, 3 do
   marks[#marks + 1], marks[#marks + 2] = ARGV[at], 'ask:' .. ARGV[at + 1]
 end
 local pending = call('HMGET', KEYS[2], unpack(fields))
+-- Where the counters are missing, a Resync counts the buyers anew.
+local counted = call('EXISTS', KEYS[1]) == 1
 local back, held, ended = 0, 0, {}
 for i = 1, #fields do
   local field, before = fields[i], pending[i]
@@ -28,7 +30,9 @@ for i = 1, #fields do
       held = held + tonumber(quantity)
       if ARGV[3 * i + 1] ~= '1' then
         back = back + tonumber(quantity)
-        call('HINCRBY', KEYS[3], string.sub(field, 1, 32), -tonumber(quantity))
+        if counted then
+          call('HINCRBY', KEYS[3], string.sub(field, 1, 32), -tonumber(quantity))
+        end
       end
     end
   end
@@ -41,7 +45,7 @@ if #gone == 0 then
   return 0
 end
 call('HDEL', KEYS[2], unpack(gone))
-if call('EXISTS', KEYS[1]) == 1 then
+if counted then
   call('HINCRBY', KEYS[1], 'held', -held)
   if back > 0 and call('HGET', KEYS[1], 'closed') ~= '1' then
     call('HINCRBY', KEYS[1], 'available', back)
