@@ -1,6 +1,7 @@
 package cart
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -239,7 +240,9 @@ func (c *counting) write(ctx context.Context) error {
 	var decided []any
 	for _, p := range c.pending {
 		if a, known := c.recorded[p.attemptKey]; known {
-			decided = append(decided, p.user+":"+p.key, flag(a.outcome == outcomeWords[outcomeOrdered]))
+			// A key may have been used for another sale: then this one has no order of it.
+			ordered := a.outcome == outcomeWords[outcomeOrdered] && bytes.Equal(a.hash, p.hash)
+			decided = append(decided, p.user+":"+p.key, flag(ordered))
 		}
 	}
 	args := []any{

@@ -146,6 +146,22 @@ func TestReleasedWhileCountedAnew(t *testing.T) {
 	}
 }
 
+// A key that another sale has ordered is reserved here, and its gateway dies. The Resync that finds the
+// key decided gives the pieces back to the buyer's limit: no order of this sale holds them.
+func TestResyncOfAKeyOfAnotherSale(t *testing.T) {
+	s := newStall(t, 5, 2)
+	s.ledger()
+	pots := s.start(&proto.FlashStart{ListingId: "pot", Price: 100, Quantity: 2, PerBuyerLimit: 1, DurationMs: 60_000})
+	_, err := s.buy(s.cart, "ann", "k", 1)
+	s.must(err)
+	_, err = s.cart.admission.callReserve(place{pots.Id, "demo"}, []*bid{s.bid(pots.Id, "ann", "k")})
+	s.must(err)
+	s.must(s.cart.Resync(t.Context(), pots.Id))
+	s.expect("pieces in Redis", s.piecesInRedis(pots.Id, "ann"), "0")
+	_, err = s.cart.Buy(t.Context(), "demo", buyer("ann"), "k2", &proto.FlashBuy{SaleId: pots.Id, Quantity: 1})
+	s.must(err)
+}
+
 // bid is an attempt of one piece as Buy makes it.
 func (s *stall) bid(saleID, who, key string) *bid {
 	s.t.Helper()
