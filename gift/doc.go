@@ -88,7 +88,6 @@
 // tip_reversal, tip_unannounced, tip_attempt, room_sender, settlement, settlement_entry; room and
 // fee_policy are read, dead_letter shared. Ledger requests: "tip". No Redis keys.
 //
-// Locks are taken in this order: the table tip_attempt, by a settlement alone and for a moment; a host
-// (advisory, shared by reversals, alone by settlements); attempts by (sender, key), or a top-up; then
-// wallets by user. Rows of room_sender are only touched under their sender's wallet.
+// Locks are taken in this order: a host (advisory, shared by reversals, alone by settlements); attempts by
+// (sender, key), or a top-up; then wallets by user. Rows of room_sender are only touched under their sender's wallet.
 package gift

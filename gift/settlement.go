@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,12 +13,15 @@ import (
 	"livecart/session/store"
 )
 
+// hostLock is the key of the lock that a host's settlements hold alone and reversals share; $1 is the
+// host's id.
+const hostLock = `hashtextextended('gift_host:' || $1, 0)`
+
 const (
-	// hostLock is the key of the lock that a host's settlements hold alone and reversals share; $1 is
-	// the host's id.
-	hostLock = `hashtextextended('gift_host:' || $1, 0)`
-	// standStill bounds how long a settlement waits for the tips under way, which wait behind it.
-	standStill = `SET LOCAL lock_timeout = '3s'`
+	// underWay bounds how long a settlement waits for transactions that may hold earlier tips, and
+	// lookAgain is how often it looks.
+	underWay  = 3 * time.Second
+	lookAgain = 5 * time.Millisecond
 )
 
 // Settlement is what a host is paid for the tips of a period.
@@ -64,8 +68,8 @@ var takeEntries string
 // [ErrNothingToSettle], and an until that has not come yet.
 //
 // The period is exact: before it reads, a settlement has seen all transactions end that may hold an
-// earlier tip, so none appears later. That waits for the batches under way and holds up the next for
-// as long; where they take over 3 s it is [ErrTryAgain].
+// earlier tip, so none appears later. That waits for the batches under way and holds up no other; where
+// they take over 3 s it is [ErrTryAgain].
 func (g *Gifts) Settle(ctx context.Context, hostID, by, key string, until time.Time) (*Settlement, error) {
 	if hostID == "" || len(hostID) > maxUser || !storable(hostID) {
 		return nil, invalid("a host's id is 1 to %d bytes of text", maxUser)
@@ -100,27 +104,47 @@ func (g *Gifts) Settle(ctx context.Context, hostID, by, key string, until time.T
 	return s, nil
 }
 
+//go:embed sql/read_writers.sql
+var readWriters string
+
 // passed returns a time of the database before which no tip can still be committed. A ledger's
-// transaction writes to tip_attempt before it reads the clock that dates its tips, and keeps that
-// table's lock until its commit is visible. So once we have had a lock that excludes writers, every
-// tip dated before the clock we read under it is there to be seen.
+// transaction writes to tip_attempt before it reads the clock that dates its tips, and keeps the lock of
+// that table's writers until its commit is visible. So who dates a tip before the clock that we read
+// first holds that lock when we look for its holders afterwards, or has ended. A lock of our own that
+// excludes writers would show the same, but everybody's tips would stand still behind it for as long as
+// one stuck worker, or a vacuum, keeps it from us.
 func (g *Gifts) passed(ctx context.Context) (safe time.Time, err error) {
-	err = store.InTx(ctx, g.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, standStill); err != nil {
-			return err
+	if err := g.pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&safe); err != nil {
+		return safe, fmt.Errorf("read clock: %w", err)
+	}
+	waited, again := time.NewTimer(underWay), time.NewTicker(lookAgain)
+	defer waited.Stop()
+	defer again.Stop()
+	open, err := g.writers(ctx)
+	for err == nil && len(open) > 0 {
+		select {
+		case <-ctx.Done():
+			return safe, ctx.Err()
+		case <-waited.C:
+			return safe, ErrTryAgain
+		case <-again.C:
 		}
-		if _, err := tx.Exec(ctx, `LOCK TABLE tip_attempt IN SHARE MODE`); err != nil {
-			return err
-		}
-		return tx.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&safe)
-	})
-	if store.LockTimeout(err) {
-		return safe, ErrTryAgain
+		var now []string
+		now, err = g.writers(ctx)
+		open = slices.DeleteFunc(open, func(id string) bool { return !slices.Contains(now, id) })
 	}
 	if err != nil {
 		return safe, fmt.Errorf("wait for tips under way: %w", err)
 	}
 	return safe, nil
+}
+
+func (g *Gifts) writers(ctx context.Context) ([]string, error) {
+	rows, err := g.pool.Query(ctx, readWriters)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 func settle(ctx context.Context, tx pgx.Tx, hostID, by, key string, asked, until time.Time) (*Settlement, error) {

@@ -269,10 +269,12 @@ func TestSettlementsAtOnce(t *testing.T) {
 	}
 }
 
-// A tip under way whose time is earlier than a settlement's end is waited for.
+// A tip under way whose time is earlier than a settlement's end is waited for, and no other tip waits for
+// the settlement.
 func TestSettlementWaitsForTips(t *testing.T) {
 	w := newWorld(t)
 	w.grant("ann", 100)
+	w.grant("bob", 100)
 	ctx := t.Context()
 	tx, err := w.pool.Begin(ctx)
 	if err != nil {
@@ -290,15 +292,45 @@ func TestSettlementWaitsForTips(t *testing.T) {
 		}
 		settled <- s
 	}()
-	w.eventually("the settlement waits", func() bool {
-		return w.number(`SELECT count(*) FROM pg_locks WHERE relation = 'tip_attempt'::regclass AND mode = 'ShareLock' AND NOT granted`) == 1
+	w.eventually("the settlement has looked", func() bool {
+		return w.number(`SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%FROM pg_locks%'`) > 0
 	})
+	w.tip("bob", "1", 10)
+	select {
+	case s := <-settled:
+		t.Fatalf("%+v while a tip was under way", s)
+	default:
+	}
 	if err := tx.Commit(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if s := <-settled; s == nil || s.Tips != 1 {
+	if s := <-settled; s == nil || s.Tips < 1 || w.number(`SELECT count(*) FROM settlement_entry e JOIN tip t ON t.id = e.entry_id WHERE t.sender_id = 'ann'`) != 1 {
 		t.Errorf("%+v, want the tip that was under way", s)
 	}
+}
+
+// A worker that is stuck with tips has settlements tried again, and nothing else wait.
+func TestSettlementBehindStuckWorker(t *testing.T) {
+	w := newWorld(t)
+	w.grant("ann", 100)
+	ctx := t.Context()
+	tx, err := w.pool.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.Background())
+	if _, err := tx.Exec(ctx, `INSERT INTO tip_attempt (sender_id, key, hash, outcome) VALUES ('stuck', '1', '', 'unknown_gift')`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.newGifts().Settle(ctx, "hana", "op", "k", time.Time{}); !errors.Is(err, ErrTryAgain) {
+		t.Errorf("%v, want %v", err, ErrTryAgain)
+	}
+	if err := tx.Rollback(ctx); err != nil {
+		t.Fatal(err)
+	}
+	w.tip("ann", "1", 10)
+	w.settled("hana", "k", 5)
 }
 
 func TestSettlementsLeaveNothing(t *testing.T) {

@@ -108,12 +108,6 @@ func Violates(err error, constraint string) bool {
 	return errors.As(err, &pg) && pg.ConstraintName == constraint
 }
 
-// LockTimeout reports whether a lock was not had within the transaction's lock_timeout.
-func LockTimeout(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "55P03"
-}
-
 // DataError reports whether Postgres refused the data itself (a bad value, a broken constraint), so
 // that asking again with the same data cannot succeed.
 func DataError(err error) bool {
