@@ -68,7 +68,9 @@
 // tips − reversals − settlements, in beans; below zero it is a debt. [Gifts.Settle] takes every tip
 // and reversal before a time that none took before, pays the debt first and the rest out at floor(beans
 // × 100 ÷ 7) fen, once for all of them; the sevenths of a fen that rounding leaves are kept with it
-// and are the platform's. No tip appears before the end of a settlement once it is made, see there.
+// and are the platform's. No tip appears before the end of a settlement once it is made, see there; should
+// the database's clock step back, the next settlement looks a day back for what was dated too early, so
+// that none reads more of a host's past than that.
 //
 // # Statement
 //

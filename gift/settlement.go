@@ -69,7 +69,8 @@ var takeEntries string
 //
 // The period is exact: before it reads, a settlement has seen all transactions end that may hold an
 // earlier tip, so none appears later. That waits for the batches under way and holds up no other; where
-// they take over 3 s it is [ErrTryAgain].
+// they take over 3 s it is [ErrTryAgain]. What is dated up to a day before the end of the host's latest
+// settlement and was not taken, because the database's clock stepped back, is taken too.
 func (g *Gifts) Settle(ctx context.Context, hostID, by, key string, until time.Time) (*Settlement, error) {
 	if hostID == "" || len(hostID) > maxUser || !storable(hostID) {
 		return nil, invalid("a host's id is 1 to %d bytes of text", maxUser)

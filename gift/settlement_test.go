@@ -214,6 +214,30 @@ func TestSettlementUntil(t *testing.T) {
 	w.settled("hana", "rest", 10)
 }
 
+// A database whose clock stepped back dates tips before the end of a settlement: the next one looks a day
+// back for them. Older ones are left alone, and an invariant tells of them.
+func TestSettlementLooksADayBack(t *testing.T) {
+	w := newWorld(t)
+	w.grant("ann", 100)
+	w.tip("ann", "1", 10)
+	w.settled("hana", "1", 5)
+	near, far := w.tip("ann", "2", 20), w.tip("ann", "3", 30)
+	w.exec(`UPDATE tip SET at = (SELECT until FROM settlement) - interval '1 day' WHERE id = $1`, near)
+	w.exec(`UPDATE tip SET at = (SELECT until FROM settlement) - interval '1 day 1 microsecond' WHERE id = $1`, far)
+	if e := w.earnings("hana"); e != (Earnings{Earned: 15, Settled: 5, Open: 10}) {
+		t.Errorf("%+v", e)
+	}
+	if found := w.violations(); len(found) != 1 || found[0].Invariant != "settlement_entries" || found[0].Row["entry_id"] != far {
+		t.Errorf("invariants: %v", found)
+	}
+	w.settled("hana", "2", 10)
+	w.exec(`UPDATE tip SET at = now() WHERE id = $1`, far)
+	w.settled("hana", "3", 15)
+	if e := w.earnings("hana"); e != (Earnings{Earned: 30, Settled: 30}) {
+		t.Errorf("%+v", e)
+	}
+}
+
 // Settlements race each other, tips and reversals: each tip and reversal is taken once, and none that
 // is dated before a settlement's end appears after it.
 func TestSettlementsAtOnce(t *testing.T) {

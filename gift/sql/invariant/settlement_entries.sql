@@ -1,5 +1,6 @@
--- An entry that is no tip or reversal of the settlement's host before its time, or taken twice; or a
--- settlement whose counts or sum are not those of its entries.
+-- An entry that is no tip or reversal of the settlement's host before its time, or taken twice; a
+-- settlement whose counts or sum are not those of its entries; or a tip or reversal that no settlement took
+-- and none will, so much older is it than the end of one.
 WITH leg AS (
     SELECT id, host_id, at, host_beans AS beans, true AS is_tip FROM tip
     UNION ALL
@@ -17,3 +18,6 @@ SELECT s.id, NULL, sum(e.beans), s.earned FROM settlement s LEFT JOIN entry e ON
 GROUP BY s.id
 HAVING s.earned IS DISTINCT FROM sum(e.beans)
     OR s.tips <> count(*) FILTER (WHERE e.is_tip) OR s.reversals <> count(*) FILTER (WHERE NOT e.is_tip)
+UNION ALL
+SELECT NULL, l.id, l.beans, NULL FROM leg l JOIN (SELECT host_id, max(until) AS until FROM settlement GROUP BY host_id) s USING (host_id)
+WHERE l.at < s.until - interval '1 day' AND NOT EXISTS (SELECT FROM settlement_entry e WHERE e.entry_id = l.id)
