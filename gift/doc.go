@@ -28,7 +28,8 @@
 // decision, whatever the size: nobody pays a price that changed unseen. Only the ledger decides it,
 // and its answer is recorded: a gateway with an older catalogue would otherwise refuse a copy of what
 // is booked, and a late copy of an unconfirmed gift could be booked beside the confirmed one when the
-// price falls.
+// price falls. It guards against one careless touch, not against spending much: many small gifts, or a
+// combo of them, need no agreement however many beans they add up to. The balance is the limit.
 //
 // # A tip's way
 //
