@@ -120,7 +120,7 @@ func (g *Gifts) RefundLot(ctx context.Context, lotID, by, key string, beans int6
 	var r *LotRefund
 	var isNew bool
 	err := store.InTx(ctx, g.pool, func(tx pgx.Tx) (err error) {
-		r, isNew, err = g.refundLot(ctx, tx, lotID, by, key, beans)
+		r, isNew, err = refundLot(ctx, tx, lotID, by, key, beans)
 		return err
 	})
 	switch {
@@ -133,7 +133,7 @@ func (g *Gifts) RefundLot(ctx context.Context, lotID, by, key string, beans int6
 	return r, nil
 }
 
-func (g *Gifts) refundLot(ctx context.Context, tx pgx.Tx, lotID, by, key string, beans int64) (_ *LotRefund, isNew bool, err error) {
+func refundLot(ctx context.Context, tx pgx.Tx, lotID, by, key string, beans int64) (_ *LotRefund, isNew bool, err error) {
 	var userID string
 	err = tx.QueryRow(ctx, `SELECT user_id FROM bean_lot WHERE id = $1`, lotID).Scan(&userID)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -173,11 +173,16 @@ func (g *Gifts) refundLot(ctx context.Context, tx pgx.Tx, lotID, by, key string,
 	if err != nil {
 		return nil, false, fmt.Errorf("write refund: %w", err)
 	}
-	_, err = tx.Exec(ctx, `
-		INSERT INTO topup_refund (id, topup_id, kind, provider, amount, currency) VALUES ($1, $2, 'lot', $3, $4, $5)`,
-		r.ID, l.key, g.cfg.ProviderName, r.Amount, r.Currency)
+	// The money goes back through the provider that took it, whichever takes payments now.
+	due, err := tx.Exec(ctx, `
+		INSERT INTO topup_refund (id, topup_id, kind, provider, amount, currency)
+		SELECT $1, topup_id, 'lot', provider, $3, $4 FROM topup_notice WHERE topup_id = $2 AND result = 'accepted'`,
+		r.ID, l.key, r.Amount, r.Currency)
 	if err != nil {
 		return nil, false, fmt.Errorf("write money of refund: %w", err)
+	}
+	if due.RowsAffected() != 1 {
+		return nil, false, fmt.Errorf("no payment of top-up %s is accepted", l.key)
 	}
 	return r, true, nil
 }

@@ -88,6 +88,24 @@ func TestRefundIsAskedForUntilDone(t *testing.T) {
 	}
 }
 
+// Money goes back through the provider that took it, also when another one takes payments by now.
+func TestRefundGoesThroughTheProviderThatWasPaid(t *testing.T) {
+	w := newWorld(t)
+	_, g, l := w.counter()
+	lot := w.buy(g, "ann", "a", 70)
+	now := w.newGifts(func(c *Config) { c.ProviderName = "another" })
+	r, err := now.RefundLot(t.Context(), lot.ID, "op", "k", 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := l.refundDue(t.Context()); n != 1 || err != nil {
+		t.Errorf("asked for %d, %v", n, err)
+	}
+	if again, err := now.RefundLot(t.Context(), lot.ID, "op", "k", 7); err != nil || again.ID != r.ID || again.State != RefundDone {
+		t.Errorf("afterwards %+v, %v", again, err)
+	}
+}
+
 // What a worker has claimed is left to it for a while, and then asked for again.
 func TestRefundClaims(t *testing.T) {
 	w := newWorld(t)
