@@ -21,9 +21,10 @@ const (
 const (
 	// maxAsked is how many payments and refunds one look asks the provider about.
 	maxAsked = 20
-	// askTimeout bounds one question to the provider. While it is open the row is left to its worker.
+	// askTimeout bounds one question to the provider.
 	askTimeout = 5 * time.Second
-	askLease   = 2 * askTimeout
+	// askLease is how long the rows of one look are left to their worker: it asks about one after another.
+	askLease = (maxAsked + 1) * askTimeout
 	// maxRefundPause is the most that a refund which the provider has not done waits to be asked again.
 	maxRefundPause = 10 * time.Minute
 	maxErrorChars  = 200

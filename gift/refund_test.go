@@ -3,6 +3,7 @@ package gift
 import (
 	"context"
 	"errors"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -127,6 +128,28 @@ func TestRefundClaims(t *testing.T) {
 	w.exec(`UPDATE topup_refund SET provider = 'sandbox'`)
 	if n, err := l.refundDue(t.Context()); n != 1 || err != nil || c.calls != 1 {
 		t.Errorf("a claim that is over: asked for %d, %v", n, err)
+	}
+}
+
+// A look's rows are its worker's until the last of them has had its time, however slow the provider is.
+func TestRefundClaimsLastForTheWholeLook(t *testing.T) {
+	w := newWorld(t)
+	c, g, l := w.counter()
+	lot := w.buy(g, "ann", "a", 70)
+	for i := range maxAsked {
+		if _, err := g.RefundLot(t.Context(), lot.ID, "op", strconv.Itoa(i), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.answer = func(call int) (bool, error) {
+		left := w.number(`SELECT floor(extract(epoch FROM min(next_at) - clock_timestamp())) FROM topup_refund WHERE state = 'due'`)
+		if call == 1 && left < int64(maxAsked*askTimeout/time.Second) {
+			t.Errorf("the claims last %d s", left)
+		}
+		return true, nil
+	}
+	if n, err := l.refundDue(t.Context()); n != maxAsked || err != nil {
+		t.Errorf("asked for %d, %v", n, err)
 	}
 }
 
