@@ -101,31 +101,35 @@ const maxPolicies = 100
 // Fees returns a shop's policies, the latest first: those to come, the one in force, and earlier
 // ones, at most 100. inForce is its fees now, without a Since where they are the defaults.
 func (c *Cart) Fees(ctx context.Context, shopID string) (inForce FeePolicy, policies []FeePolicy, err error) {
-	var now time.Time
-	err = c.cfg.Pool.QueryRow(ctx, `SELECT clock_timestamp() FROM shop WHERE id = $1`, shopID).Scan(&now)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return inForce, nil, ErrShopNotFound
-	}
+	err = store.InSnapshot(ctx, c.cfg.Pool, func(tx pgx.Tx) (err error) {
+		var shop int
+		if err := tx.QueryRow(ctx, `SELECT 1 FROM shop WHERE id = $1`, shopID).Scan(&shop); errors.Is(err, pgx.ErrNoRows) {
+			return ErrShopNotFound
+		} else if err != nil {
+			return err
+		}
+		policies, err = readPolicies(ctx, tx, `WHERE shop_id = $1 ORDER BY since DESC LIMIT $2`, shopID, maxPolicies)
+		if err != nil {
+			return err
+		}
+		// It may be older than all that are listed.
+		now, err := readPolicies(ctx, tx, `WHERE shop_id = $1 AND since <= clock_timestamp() ORDER BY since DESC LIMIT 1`, shopID)
+		if inForce = (FeePolicy{SalePPM: DefaultSaleFee, TipPPM: DefaultTipFee}); len(now) > 0 {
+			inForce = now[0]
+		}
+		return err
+	})
+	return inForce, policies, wrapFees(err, shopID)
+}
+
+func readPolicies(ctx context.Context, tx pgx.Tx, which string, args ...any) ([]FeePolicy, error) {
+	rows, err := tx.Query(ctx, `SELECT since, sale_ppm, tip_ppm, set_by, at FROM fee_policy `+which, args...)
 	if err != nil {
-		return inForce, nil, wrapFees(err, shopID)
+		return nil, err
 	}
-	rows, err := c.cfg.Pool.Query(ctx, `
-		SELECT since, sale_ppm, tip_ppm, set_by, at FROM fee_policy WHERE shop_id = $1 ORDER BY since DESC LIMIT $2`, shopID, maxPolicies)
-	if err != nil {
-		return inForce, nil, wrapFees(err, shopID)
-	}
-	policies, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p FeePolicy, err error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (p FeePolicy, err error) {
 		return p, row.Scan(&p.Since, &p.SalePPM, &p.TipPPM, &p.SetBy, &p.SetAt)
 	})
-	if err != nil {
-		return inForce, nil, wrapFees(err, shopID)
-	}
-	for _, p := range policies {
-		if !p.Since.After(now) {
-			return p, policies, nil
-		}
-	}
-	return FeePolicy{SalePPM: DefaultSaleFee, TipPPM: DefaultTipFee}, policies, nil
 }
 
 func wrapFees(err error, shopID string) error {

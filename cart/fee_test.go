@@ -46,6 +46,7 @@ func TestFees(t *testing.T) {
 		"tip fee above all":     {later, 0, MaxFee + 1, "op"},
 		"far ahead":             {now.SetAt.Add(20 * 365 * 24 * time.Hour), 0, 0, "op"},
 		"beyond what years are": {time.UnixMilli(1 << 62), 0, 0, "op"},
+		"before what years are": {time.UnixMilli(-1 << 62), 0, 0, "op"},
 		"nobody":                {later, 0, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -69,6 +70,22 @@ func TestFees(t *testing.T) {
 
 // Two who set fees for now at once leave two policies, neither back-dated, which the table's own
 // constraint would refuse.
+// What is in force is told also where more is planned than is listed.
+func TestFeesInForceBehindAllThatIsPlanned(t *testing.T) {
+	m := newMarket(t)
+	m.must(m.cart.PutShop(t.Context(), Shop{ID: "feeshop", Name: "May & Co", Currency: "CNY"}))
+	now, err := m.cart.PutFees(t.Context(), "feeshop", time.Time{}, 50_000, 300_000, "op")
+	m.must(err)
+	for i := range maxPolicies {
+		_, err := m.cart.PutFees(t.Context(), "feeshop", now.SetAt.Add(time.Duration(i+1)*time.Hour), 1, 1, "op")
+		m.must(err)
+	}
+	inForce, policies, err := m.cart.Fees(t.Context(), "feeshop")
+	m.must(err)
+	m.expect("in force", inForce, now)
+	m.expect("policies", len(policies), maxPolicies)
+}
+
 func TestFeesAtOnce(t *testing.T) {
 	m := newMarket(t)
 	m.must(m.cart.PutShop(t.Context(), Shop{ID: "feeshop", Name: "May & Co", Currency: "CNY"}))
