@@ -31,13 +31,16 @@ type statement struct {
 	StartedAtMs int64  `json:"started_at_ms,string"`
 	EndedAtMs   int64  `json:"ended_at_ms,string"`
 	AsOfMs      int64  `json:"as_of_ms,string"`
-	// Final says that nothing will come any more of itself: the room has ended, no order awaits its
-	// payment, and no money is due to go back. Later refunds and reversals still change it.
+	// Final says that nothing will come any more of itself: the room has ended and its sales are closed, no
+	// order awaits its payment, and no money is due to go back. Later refunds and reversals still change it,
+	// and so do orders that are made from the room's shelf after its end and payments that come too late.
 	Final bool `json:"final"`
 	// Balanced says that every difference is 0.
 	Balanced bool              `json:"balanced"`
 	Figures  []statementFigure `json:"figures"`
 	Balances []statementWeight `json:"balances"`
+
+	selling bool // a flash sale of the room is open; its end comes a little after the room's
 }
 
 // owner is whose a line is: the room as a whole, a shop's part, or a host's.
@@ -93,6 +96,9 @@ func (p *parts) readStatement(ctx context.Context, roomID string) (*statement, e
 			return err
 		}
 		*s = newStatement(room, asOf)
+		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM sale WHERE room_id = $1 AND closed_at IS NULL)`, roomID).Scan(&s.selling); err != nil {
+			return err
+		}
 		known, err := s.owners(ctx, tx)
 		if err != nil {
 			return err
@@ -170,7 +176,7 @@ func (s *statement) add(amounts []store.Amount, balances []store.Balance, of fun
 // judge sets Final and Balanced.
 func (s *statement) judge() {
 	s.Balanced = !slices.ContainsFunc(s.Balances, func(b statementWeight) bool { return b.Difference != 0 })
-	s.Final = s.Phase == proto.RoomPhase_ROOM_PHASE_ENDED.String() && !slices.ContainsFunc(s.Figures, func(f statementFigure) bool {
+	s.Final = s.Phase == proto.RoomPhase_ROOM_PHASE_ENDED.String() && !s.selling && !slices.ContainsFunc(s.Figures, func(f statementFigure) bool {
 		switch f.Name {
 		case "orders_awaiting_payment", "orders_refund_due", "refunds_due", "stray_money_due":
 			return f.Amount != 0

@@ -184,6 +184,11 @@ func TestStatementOfAnEvening(t *testing.T) {
 	}
 }
 
+// openSale opens a sale of the shop's first listing.
+const openSale = `INSERT INTO sale (id, room_id, shop_id, product_id, listing_id, sku_id, title, image_url, currency, price, original_price, quantity, starts_at, ends_at)
+	SELECT 's', 'room', p.shop_id, p.id, l.id, l.sku_id, '', '', 'CNY', l.price - 1, l.price, 1, now(), now() + interval '1 hour'
+	FROM listing l JOIN product p ON p.id = l.product_id ORDER BY l.id LIMIT 1`
+
 func TestStatementIsFinalWhenNothingComesAnyMore(t *testing.T) {
 	b := newBooks(t)
 	b.evening()
@@ -195,6 +200,7 @@ func TestStatementIsFinalWhenNothingComesAnyMore(t *testing.T) {
 	}
 	for fault, sql := range map[string][2]string{
 		"room lives":             {`UPDATE room SET phase = 'paused' WHERE id = 'room'`, `UPDATE room SET phase = 'ended' WHERE id = 'room'`},
+		"sale is open":           {openSale, `UPDATE sale SET closed_at = now(), close_cause = 'room_ended' WHERE room_id = 'room'`},
 		"order awaits payment":   {`UPDATE orders SET state = 'awaiting_payment' WHERE id = 'o1'`, `UPDATE orders SET state = 'cancelled' WHERE id = 'o1'`},
 		"order is refund_due":    {`UPDATE orders SET state = 'refund_due' WHERE id = 'o4'`, `UPDATE orders SET state = 'refunded' WHERE id = 'o4'`},
 		"refund is due":          {`UPDATE refund SET state = 'due', done_at = NULL WHERE id = 'r1'`, `UPDATE refund SET state = 'done', done_at = now() WHERE id = 'r1'`},
