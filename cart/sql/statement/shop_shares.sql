@@ -2,7 +2,7 @@
 -- $1 text  room
 SELECT o.shop_id, o.currency, coalesce(sum(div((p.amount - coalesce(r.amount, 0)) * (1000000 - coalesce(f.sale_ppm, 0)) + 999999, 1000000)), 0)::bigint
 FROM orders o JOIN payment p ON p.order_id = o.id AND p.state = 'accepted'
-LEFT JOIN (SELECT order_id, sum(amount) AS amount FROM refund WHERE kind = 'order' GROUP BY order_id) r ON r.order_id = o.id
+LEFT JOIN LATERAL (SELECT sum(amount) AS amount FROM refund WHERE order_id = o.id AND kind = 'order') r ON true
 LEFT JOIN LATERAL (
 	SELECT sale_ppm::numeric FROM fee_policy WHERE shop_id = o.shop_id AND since <= o.created_at ORDER BY since DESC LIMIT 1
 ) f ON true
