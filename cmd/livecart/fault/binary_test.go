@@ -1,12 +1,14 @@
 package fault
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,7 +36,11 @@ var binaries struct {
 }
 
 // compiling bounds how many builds run at a time: the cases beside them need a processor too.
-var compiling = make(chan struct{}, 1)
+var compiling = make(chan struct{}, 2)
+
+// quick has the compiler inline nothing of ours: a build takes half the time, and what a case sees of a
+// process is the same.
+const quick = "-gcflags=livecart/...=-l"
 
 // build returns the path of a variant's binary.
 func build(t testing.TB, v variant) string {
@@ -46,6 +52,9 @@ func build(t testing.TB, v variant) string {
 		once = sync.OnceValues(func() (string, error) {
 			if err := os.Mkdir(dir, 0o700); err != nil {
 				return "", err
+			}
+			if v.onlyEmbedded() {
+				return v.patch(dir, build(t, variant{}))
 			}
 			return v.compile(dir, "livecart/cmd/livecart", "build", "-buildvcs=false")
 		})
@@ -75,11 +84,75 @@ func (v variant) compile(dir, pkg string, command ...string) (string, error) {
 	if v.skew != 0 {
 		flags += " -X time.skew=" + v.skew.String()
 	}
-	cmd := exec.Command("go", append(command, "-ldflags", flags, "-overlay", overlay, "-o", out, pkg)...)
+	cmd := exec.Command("go", append(command, quick, "-ldflags", flags, "-overlay", overlay, "-o", out, pkg)...)
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", v.name, err, said)
 	}
 	return out, nil
+}
+
+// onlyEmbedded reports whether the edits are of SQL and Lua alone, which stand in the binary as they
+// stand in their files.
+func (v variant) onlyEmbedded() bool {
+	of := func(e edit) bool { return strings.HasSuffix(e.file, ".sql") || strings.HasSuffix(e.file, ".lua") }
+	return v.skew == 0 && len(v.edits) > 0 && !slices.ContainsFunc(v.edits, func(e edit) bool { return !of(e) })
+}
+
+// patch writes a copy of a binary whose embedded files are edited, without a build. The text of a file
+// keeps its length: it is filled up with line ends, or loses lines of the comment that it begins with.
+func (v variant) patch(dir, binary string) (string, error) {
+	code, err := os.ReadFile(binary)
+	if err != nil {
+		return "", err
+	}
+	edited, err := edited(v.edits)
+	if err != nil {
+		return "", err
+	}
+	for path, text := range edited {
+		source, err := os.ReadFile(path)
+		if err != nil {
+			return "", err
+		}
+		for len(text) > len(source) {
+			comment, rest, _ := strings.Cut(text, "\n")
+			if !strings.HasPrefix(comment, "--") {
+				return "", fmt.Errorf("mutant %s makes %s too long for its place", v.name, path)
+			}
+			text = rest
+		}
+		text += strings.Repeat("\n", len(source)-len(text))
+		if n := bytes.Count(code, source); n != 1 {
+			return "", fmt.Errorf("the binary holds %s %d times, not once", path, n)
+		}
+		code = bytes.Replace(code, source, []byte(text), 1)
+	}
+	out := filepath.Join(dir, filepath.Base(binary))
+	return out, os.WriteFile(out, code, 0o700)
+}
+
+// edited returns the edited files, by their paths.
+func edited(edits []edit) (map[string]string, error) {
+	changed := map[string]string{}
+	for _, e := range edits {
+		path, err := sourcePath(e.file)
+		if err != nil {
+			return nil, err
+		}
+		text, begun := changed[path]
+		if !begun {
+			source, err := os.ReadFile(path)
+			if err != nil {
+				return nil, err
+			}
+			text = string(source)
+		}
+		if n := strings.Count(text, e.old); n != 1 {
+			return nil, fmt.Errorf("%s holds the text to replace %d times, not once:\n%s", e.file, n, e.old)
+		}
+		changed[path] = strings.Replace(text, e.old, e.new, 1)
+	}
+	return changed, nil
 }
 
 // overlay writes changed copies of source files, and the file that tells the compiler of them.
@@ -88,24 +161,9 @@ func (v variant) overlay(dir string) (string, error) {
 	if v.skew != 0 {
 		edits = append(edits, skewEdit)
 	}
-	changed := map[string]string{}
-	for _, e := range edits {
-		path, err := sourcePath(e.file)
-		if err != nil {
-			return "", err
-		}
-		text, begun := changed[path]
-		if !begun {
-			source, err := os.ReadFile(path)
-			if err != nil {
-				return "", err
-			}
-			text = string(source)
-		}
-		if n := strings.Count(text, e.old); n != 1 {
-			return "", fmt.Errorf("%s holds the text to replace %d times, not once:\n%s", e.file, n, e.old)
-		}
-		changed[path] = strings.Replace(text, e.old, e.new, 1)
+	changed, err := edited(edits)
+	if err != nil {
+		return "", err
 	}
 	replace := map[string]string{}
 	for _, path := range v.hides {

@@ -102,6 +102,8 @@ func TestLinkFaults(t *testing.T) {
 	t.Run("what is held is lost with a drop", func(t *testing.T) {
 		l := echo(t)
 		conn := dialLink(t, l)
+		say(t, conn, "here") // the link has taken the connection
+		hear(t, conn, "here")
 		l.hold(up)
 		say(t, conn, "lost")
 		l.drop()
