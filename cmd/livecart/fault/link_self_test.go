@@ -99,6 +99,19 @@ func TestLinkFaults(t *testing.T) {
 			hear(t, conn, "late")
 		})
 	}
+	t.Run("a black hole is left by a cut", func(t *testing.T) {
+		l := echo(t)
+		conn := dialLink(t, l)
+		say(t, conn, "here") // the link has taken the connection
+		hear(t, conn, "here")
+		l.hold(down)
+		say(t, conn, "there")
+		silent(t, conn)
+		l.hold(up)
+		say(t, conn, "gone")
+		l.cut()
+		broken(t, conn) // and the end of the test finds nobody who carries on
+	})
 	t.Run("what is held is lost with a drop", func(t *testing.T) {
 		l := echo(t)
 		conn := dialLink(t, l)

@@ -37,7 +37,7 @@ type link struct {
 	held    [2]bool
 	delay   [2]time.Duration
 	traps   []*trap
-	conns   map[net.Conn]struct{}
+	carried map[*carriage]struct{}
 	// Closed and replaced with each change of the above, for those who wait for one.
 	changed chan struct{}
 
@@ -60,7 +60,7 @@ func newLink(t testing.TB, server string) *link {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &link{listener: listener, conns: map[net.Conn]struct{}{}, changed: make(chan struct{})}
+	l := &link{listener: listener, carried: map[*carriage]struct{}{}, changed: make(chan struct{})}
 	l.aim(server)
 	l.carriers.Go(l.accept) // ends when the listener closes
 	t.Cleanup(func() {
@@ -102,8 +102,8 @@ func (l *link) cut() {
 func (l *link) drop() { l.change(l.breakAll) }
 
 func (l *link) breakAll() {
-	for conn := range l.conns {
-		conn.Close()
+	for c := range l.carried {
+		c.end()
 	}
 }
 
@@ -164,51 +164,61 @@ func (l *link) accept() {
 	}
 }
 
+// carriage is one connection that the link carries.
+type carriage struct {
+	near, far net.Conn
+	// Closed with the connection: bytes that are held must not keep it.
+	gone chan struct{}
+	once sync.Once
+}
+
+func (c *carriage) end() {
+	c.once.Do(func() {
+		close(c.gone)
+		c.near.Close()
+		c.far.Close()
+	})
+}
+
 func (l *link) carry(near net.Conn) {
-	defer near.Close()
 	l.mu.Lock()
 	network, address, refuses := l.network, l.address, l.refuses
 	l.mu.Unlock()
 	if refuses {
+		near.Close()
 		return
 	}
 	far, err := net.Dial(network, address)
 	if err != nil {
-		return
-	}
-	defer far.Close()
-	if !l.keep(near, far) {
-		return
-	}
-	gone := make(chan struct{})
-	var once sync.Once
-	end := func() {
-		once.Do(func() { close(gone) })
 		near.Close()
-		far.Close()
+		return
+	}
+	c := &carriage{near: near, far: far, gone: make(chan struct{})}
+	defer c.end()
+	if !l.keep(c) {
+		return
 	}
 	var back sync.WaitGroup
 	back.Go(func() {
-		defer end()
-		l.pump(down, far, near, gone)
+		defer c.end()
+		l.pump(down, far, near, c.gone)
 	})
-	l.pump(up, near, far, gone)
-	end()
+	l.pump(up, near, far, c.gone)
+	c.end()
 	back.Wait()
 	l.mu.Lock()
-	delete(l.conns, near)
-	delete(l.conns, far)
+	delete(l.carried, c)
 	l.mu.Unlock()
 }
 
-// keep has both ends broken by the next cut or drop; false when the link was cut meanwhile.
-func (l *link) keep(near, far net.Conn) bool {
+// keep has a connection broken by the next cut or drop; false when the link was cut meanwhile.
+func (l *link) keep(c *carriage) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.refuses {
 		return false
 	}
-	l.conns[near], l.conns[far] = struct{}{}, struct{}{}
+	l.carried[c] = struct{}{}
 	return true
 }
 
