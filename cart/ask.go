@@ -136,7 +136,7 @@ func ledgerAnswer(d *proto.FlashDecision) answer {
 // release gives back reservations that the ledger did not and will not decide. Where Redis does not
 // answer they are reaped.
 func (a *admission) release(saleID string, bids []*bid) {
-	var args []any
+	args := []any{int(markAge.Seconds())}
 	for _, b := range bids {
 		field, content := hashed(b.attempt)
 		args = append(args, field, content)

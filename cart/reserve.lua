@@ -4,7 +4,7 @@
 -- KEYS[1]      {f:<sale>}:sale     hash, written by resync.lua
 -- KEYS[2]      {f:<sale>}:pending  hash: <user>:<request_id> -> <quantity>:<unix ms>:<content>:<buyer id>
 -- KEYS[3]      {f:<sale>}:buyers   hash: <user> -> pieces pending or ordered
--- KEYS[4]      {f:<sale>}:marks    hash: <user>:<request_id> -> <word>:<content>
+-- KEYS[4]      {f:<sale>}:marks    hash: <user>:<request_id> -> <word>:<content>, the word free after a release
 -- ARGV[1]      room id
 -- ARGV[2..]    of each attempt, at most 64: <user>:<request_id> where user is the hash of the buyer id in 32
 --              digits, content (hash), <quantity>:<buyer id>
@@ -58,6 +58,9 @@ for i = 1, #fields do
   local field, content = fields[i], ARGV[3 * i]
   local word
   local mark = marks[i] or marked[field]
+  -- Released, and perhaps on its way to the ledger for another who sent it: as a new key, but not refused here.
+  local freed = mark and sub(mark, 1, 5) == 'free:'
+  mark = not freed and mark
   local before = not mark and (pending[i] or reserved[field])
   if mark then
     local colon = string.find(mark, ':', 1, true)
@@ -95,7 +98,9 @@ for i = 1, #fields do
       newPieces[#newPieces + 1], newPieces[#newPieces + 2] = user, held + quantity
     end
   end
-  if not mark and (word == 'sold_out' or word == 'limit_per_buyer') then
+  if freed and (word == 'sold_out' or word == 'limit_per_buyer' or word == 'sale_ended') then
+    word = 'ask'
+  elseif not mark and (word == 'sold_out' or word == 'limit_per_buyer') then
     mark = word .. ':' .. content
     marked[field] = mark
     newMarks[#newMarks + 1], newMarks[#newMarks + 2] = field, mark

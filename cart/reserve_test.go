@@ -54,6 +54,17 @@ func TestReserveWords(t *testing.T) {
 	s.expect("after a release", fmt.Sprintf("%s %s %d", available, held, pending), "2 8 4")
 	want("a released key is free", call("demo", "ann k 1"), "reserved")
 
+	// Another sending of a released key may be with the ledger: what Redis would refuse is asked there.
+	s.cart.admission.release(s.sale.Id, bids("ann k 1"))
+	s.must(s.cfg.Redis.HSet(t.Context(), saleKeys(s.sale.Id)[0], "available", 0).Err())
+	want("a released key when all is sold", call("demo", "ann k 1", "new k 1"), "ask", "sold_out")
+	s.must(s.cfg.Redis.HSet(t.Context(), saleKeys(s.sale.Id)[0], "available", 2, "limit", 1).Err())
+	want("a released key beyond the limit", call("demo", "ann k 2"), "ask")
+	s.must(s.cfg.Redis.HSet(t.Context(), saleKeys(s.sale.Id)[0], "limit", 3, "closed", 1).Err())
+	want("a released key when the sale has ended", call("demo", "ann k 1", "old k 1"), "ask", "sale_ended")
+	s.must(s.cfg.Redis.HSet(t.Context(), saleKeys(s.sale.Id)[0], "closed", 0).Err())
+	want("a released key, reserved and asked again", call("demo", "ann k 1", "ann k 1", "ann k 2"), "reserved", "ask", "conflict")
+
 	batch := bids("bob k 3", "cid k 3", "ann k 1", "ann k 1")
 	var asked []*proto.FlashAttempt
 	for _, b := range batch {

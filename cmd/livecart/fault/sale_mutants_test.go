@@ -19,7 +19,7 @@ var saleMutants = []mutant{
 	},
 	{
 		name: "release_before_void", killer: "reaper_races_late_request",
-		edits: []edit{{"cart/keeper.go", "	if err := k.reaper.void(ctx, saleID, late); err != nil {\n", `	var freed []any
+		edits: []edit{{"cart/keeper.go", "	if err := k.reaper.void(ctx, saleID, late); err != nil {\n", `	freed := []any{int(markAge.Seconds())}
 	for _, p := range late {
 		freed = append(freed, p.user+":"+p.key, fmt.Sprintf("%x", p.hash))
 	}
