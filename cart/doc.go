@@ -139,7 +139,10 @@
 // A hot sale costs a transaction for up to 200 orders and a script call for up to 64 attempts. Its row
 // stays locked from the reading to the commit, so two workers on one sale overlap only in what surrounds
 // that. A sold-out answer leaves some 180 bytes in Redis until 25 h after the sale: 1,000 pieces asked for
-// 500 times each leave 90 MB. They go at once, so a Redis for large sales runs with lazyfree-lazy-expire,
+// 500 times each leave 90 MB. A user may leave 5 a second and gateway, so 10,000 bots of an app's own users
+// at one gateway leave 9 MB a second: what stops them is the app, or flash_stop. Redis must not evict
+// (noeviction), or a key that was ordered may be told sold_out; once its memory is full, attempts get
+// try_again. The answers go at once, so a Redis for large sales runs with lazyfree-lazy-expire,
 // as dev and the compose file set it; without it a million of them stop it for some tenths of a second.
 //
 //	go test ./cart ./gift -run - -bench Ratio -benchtime 1x -count 3

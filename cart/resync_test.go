@@ -137,6 +137,11 @@ func TestRedisAway(t *testing.T) {
 	s.refused(err, ErrTryAgain)
 	server.Start()
 	s.must(rdb.FlushAll(t.Context()).Err())
+	// Its memory is full.
+	s.must(rdb.ConfigSet(t.Context(), "maxmemory", "1").Err())
+	_, err = s.buy(gateway, "cid", "k", 1)
+	s.refused(err, ErrTryAgain)
+	s.must(rdb.ConfigSet(t.Context(), "maxmemory", "0").Err())
 	s.expect("sold", s.keepAsking("v", 10, gateway), int64(4))
 }
 
