@@ -52,7 +52,7 @@ func TestEvening(t *testing.T) {
 	t.Parallel()
 	e := evening{pieces: 60, attempts: 1500, buyers: 60, rate: 250, outage: 2 * time.Second, window: 3 * time.Second, within: time.Minute}
 	if *wholeEvening {
-		e = evening{pieces: 1000, attempts: 50_000, buyers: 1000, rate: 700, outage: 20 * time.Second, window: 8 * time.Second, within: 8 * time.Minute}
+		e = evening{pieces: 1000, attempts: 50_000, buyers: 1000, rate: 500, outage: 20 * time.Second, window: 8 * time.Second, within: 8 * time.Minute}
 	}
 	w := newWorld(t, setup{
 		gateways: 2, ledgers: 2, ownRedis: true, ownPostgres: true,
@@ -88,7 +88,7 @@ func (e evening) breakEverything(w *world, sale *proto.FlashSale) {
 	w.t.Helper()
 	reached := func(percent int64) {
 		w.t.Helper()
-		w.until(fmt.Sprintf("%d %% are sold", percent), time.Minute, func() bool { return w.sold(sale)*100 >= e.pieces*percent })
+		w.until(fmt.Sprintf("%d %% are sold", percent), e.within, func() bool { return w.sold(sale)*100 >= e.pieces*percent })
 	}
 	reached(10)
 	w.must(w.redis.FlushAll(w.t.Context()).Err())
@@ -177,9 +177,8 @@ func (c *crowd) attempt(ctx context.Context, p *patron, key string, first int) {
 
 // insist asks at either gateway under one key until there is an outcome or ctx ends.
 func (c *crowd) insist(ctx context.Context, p *patron, key string, first int, cmd *proto.Command) (r loadtest.Record) {
-	for try := first; ctx.Err() == nil; try++ {
-		s := p.seat(ctx, c.w, c.w.gateways[try%len(c.w.gateways)])
-		if s != nil {
+	for try := 0; ctx.Err() == nil; try++ {
+		if s := p.seat(ctx, c.w, c.w.gateways[(first+try)%len(c.w.gateways)]); s != nil {
 			if r = s.do(key, proto.Clone(cmd)); final(r.Outcome) {
 				return r
 			}
@@ -187,9 +186,14 @@ func (c *crowd) insist(ctx context.Context, p *patron, key string, first int, cm
 				p.leave(s)
 			}
 		}
-		pause(ctx, 200*time.Millisecond+rand.N(time.Second))
+		patiently(ctx, try)
 	}
 	return r
+}
+
+// patiently pauses before a command is sent again, as apps should: longer each time, and by chance.
+func patiently(ctx context.Context, try int) {
+	pause(ctx, rand.N(min(200*time.Millisecond<<min(try, 10), 5*time.Second)))
 }
 
 // pay asks where to pay until somebody says, and pays there. An order that is paid, expired or given up
@@ -209,7 +213,7 @@ func (c *crowd) pay(ctx context.Context, p *patron, orderID string) {
 				p.leave(s)
 			}
 		}
-		pause(ctx, 200*time.Millisecond+rand.N(time.Second))
+		patiently(ctx, try)
 	}
 }
 
