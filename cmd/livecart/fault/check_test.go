@@ -116,7 +116,7 @@ func (w *world) buyersDiffer(saleID string) string {
 // audit checks every invariant in one snapshot, as livecart audit does.
 func (w *world) audit() {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(w.calm, patience))
 	defer cancel()
 	err := store.InSnapshot(ctx, w.pool, func(tx pgx.Tx) error {
 		found, err := store.Check(ctx, tx, slices.Concat(store.Invariants, cart.Invariants, gift.Invariants))
@@ -134,7 +134,7 @@ func (w *world) checkHistory() {
 	w.mu.Lock()
 	records := slices.Clone(w.records)
 	w.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(w.calm, patience))
 	defer cancel()
 	w.must(store.InSnapshot(ctx, w.pool, func(tx pgx.Tx) error {
 		found, err := loadtest.CheckRecords(ctx, tx, records, loadtest.RecordOptions{RedisLost: w.redisLost})

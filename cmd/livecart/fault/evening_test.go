@@ -58,7 +58,7 @@ func TestEvening(t *testing.T) {
 		gateways: 2, ledgers: 2, ownRedis: true, ownPostgres: true,
 		flags: []string{"--flash-pay-window", e.window.String()},
 	}, build(t, variant{}))
-	w.redisLost = true
+	w.redisLost, w.calm = true, time.Minute
 	began := time.Now()
 	sale := w.sale(e.pieces, eveningLimit)
 	_, err := w.cart.PutFees(t.Context(), shopID, time.Time{}, 55_555, 333_333, "operator") // such that nothing divides evenly
