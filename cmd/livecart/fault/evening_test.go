@@ -39,7 +39,7 @@ type evening struct {
 
 const (
 	// eveningLimit is how many pieces a buyer may have.
-	eveningLimit = 5
+	eveningLimit = 10
 	// A buyer who pays sends a rose for each piece, and has the beans for fewer than may be sent.
 	roseBeans   = 9
 	walletBeans = 3 * roseBeans
@@ -52,7 +52,7 @@ func TestEvening(t *testing.T) {
 	t.Parallel()
 	e := evening{pieces: 60, attempts: 1500, buyers: 60, rate: 250, outage: 2 * time.Second, window: 3 * time.Second, within: time.Minute}
 	if *wholeEvening {
-		e = evening{pieces: 1000, attempts: 50_000, buyers: 1000, rate: 500, outage: 20 * time.Second, window: 8 * time.Second, within: 8 * time.Minute}
+		e = evening{pieces: 1000, attempts: 50_000, buyers: 250, rate: 500, outage: 20 * time.Second, window: 8 * time.Second, within: 8 * time.Minute}
 	}
 	w := newWorld(t, setup{
 		gateways: 2, ledgers: 2, ownRedis: true, ownPostgres: true,
