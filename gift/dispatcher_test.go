@@ -305,8 +305,11 @@ func TestEnvelopesUnderWayAreBounded(t *testing.T) {
 		d.mu.Lock()
 		waiting := len(d.waiting)
 		d.mu.Unlock()
-		if waiting != 1 || len(c.sizes) != maxFlights {
-			t.Errorf("%d tips wait while %d envelopes were asked", waiting, len(c.sizes))
+		c.Lock()
+		asked := len(c.sizes)
+		c.Unlock()
+		if waiting != 1 || asked != maxFlights {
+			t.Errorf("%d tips wait while %d envelopes were asked", waiting, asked)
 		}
 		senders.Wait()
 		for i, err := range errs {

@@ -502,8 +502,8 @@ func (s *studio) statement(t *testing.T, host *page) {
 	host.see(id("statement-paid_sales"), "¥199.50")
 	host.see(id("statement-refunds"), "¥199.50")
 	host.see(id("statement-net_sales"), "¥0.00")
-	host.see(id("statement-tip_beans"), "1,980")
-	host.see(id("statement-host_share"), "990")
+	host.see(id("statement-tip_beans"), "14,388") // 1,980 and the big gift of 12,408
+	host.see(id("statement-host_share"), "7,194")
 	host.shot("statement")
 	saved := eval[string](host, `async (button) => {
   const real = URL.createObjectURL;
