@@ -317,6 +317,8 @@ func TestEnvelopesUnderWayAreBounded(t *testing.T) {
 				t.Errorf("sender %d: %v, want pending", i, err)
 			}
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		if most != maxFlights {
 			t.Errorf("%d envelopes were under way at a time, want %d", most, maxFlights)
 		}
