@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,14 +17,45 @@ import (
 // edit replaces a text that a source file holds exactly once.
 type edit struct{ file, old, new string }
 
-// variant is the binary as it is (the zero value), with edits of its source, or with a clock that is off.
+// embedded reports whether the edit is of SQL or Lua, which stands in the binary as in its file.
+func (e edit) embedded() bool {
+	return strings.HasSuffix(e.file, ".sql") || strings.HasSuffix(e.file, ".lua")
+}
+
+// place is where the text to replace begins.
+func (e edit) place(source string) (int, error) {
+	if n := strings.Count(source, e.old); n != 1 {
+		return 0, fmt.Errorf("%s holds the text to replace %d times, not once:\n%s", e.file, n, e.old)
+	}
+	return strings.Index(source, e.old), nil
+}
+
+// variant is the binary as it is (the zero value), one of the mutants, or one with a clock that is off.
 type variant struct {
-	name  string // of its own for each other variant
-	edits []edit
-	hides []string // paths of files that the compiler does not see
+	mutant mutant
 	// skew is what the process's wall clock is ahead, in whole seconds; timers and durations go on as
 	// they do where a machine's clock is wrong.
 	skew time.Duration
+}
+
+func (v variant) name() string {
+	switch {
+	case v.mutant.name != "":
+		return v.mutant.name
+	case v.skew != 0:
+		return "clock" + v.skew.String()
+	}
+	return "livecart"
+}
+
+// changesGo reports whether the variant needs the binary that has every mutant in it.
+func (v variant) changesGo() bool {
+	for _, e := range v.mutant.edits {
+		if !e.embedded() {
+			return true
+		}
+	}
+	return v.skew != 0
 }
 
 // binaries are built once for the process.
@@ -42,134 +72,82 @@ var compiling = make(chan struct{}, 2)
 // process is the same.
 const quick = "-gcflags=livecart/...=-l"
 
-// build returns the path of a variant's binary.
-func build(t testing.TB, v variant) string {
+// built returns what make made, which is called once for a name.
+func built(t testing.TB, name string, make func() (string, error)) string {
 	t.Helper()
 	binaries.Lock()
-	once := binaries.built[v.name]
+	once := binaries.built[name]
 	if once == nil {
-		dir := v.dir()
-		once = sync.OnceValues(func() (string, error) {
-			if err := os.Mkdir(dir, 0o700); err != nil {
-				return "", err
-			}
-			if v.onlyEmbedded() {
-				return v.patch(dir, build(t, variant{}))
-			}
-			return v.compile(dir, "livecart/cmd/livecart", "build", "-buildvcs=false")
-		})
-		binaries.built[v.name] = once
+		once = sync.OnceValues(make)
+		binaries.built[name] = once
 	}
 	binaries.Unlock()
 	path, err := once()
 	if err != nil {
+		if trial, ok := t.(*trial); ok {
+			trial.T.Error(err) // says nothing about the mutant
+		}
 		t.Fatal(err)
 	}
 	return path
 }
 
-// dir is where build puts the binary.
-func (v variant) dir() string { return filepath.Join(binaries.dir, "build-"+v.name) }
+// build returns the path of a variant's binary.
+func build(t testing.TB, v variant) string {
+	t.Helper()
+	if v.changesGo() {
+		from := built(t, "instrumented", func() (string, error) {
+			files, err := instrumented(mutants)
+			if err != nil {
+				return "", err
+			}
+			if err := skewClock(files); err != nil {
+				return "", err
+			}
+			return compile("instrumented", "livecart/cmd/livecart", files, "-X time.skew="+noSkew, "build", "-buildvcs=false")
+		})
+		return built(t, v.name(), func() (string, error) { return v.patch(from) })
+	}
+	from := built(t, "livecart", func() (string, error) {
+		return compile("livecart", "livecart/cmd/livecart", nil, "", "build", "-buildvcs=false")
+	})
+	if v.mutant.name == "" {
+		return from
+	}
+	return built(t, v.name(), func() (string, error) { return v.patch(from) })
+}
 
-// compile compiles a package into a directory, by a command of the go tool, and returns the file.
-func (v variant) compile(dir, pkg string, command ...string) (string, error) {
+func (v variant) path() string { return filepath.Join(binaries.dir, v.name()) }
+
+// compile compiles a package with some files changed, by a command of the go tool, and returns the binary.
+func compile(name, pkg string, files map[string]string, ldflags string, command ...string) (string, error) {
 	compiling <- struct{}{}
 	defer func() { <-compiling }()
-	overlay, err := v.overlay(dir)
+	dir := filepath.Join(binaries.dir, "build-"+name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", err
+	}
+	overlay, err := writeOverlay(dir, files)
 	if err != nil {
-		return "", fmt.Errorf("build %s: %w", v.name, err)
+		return "", fmt.Errorf("build %s: %w", name, err)
 	}
 	out := filepath.Join(dir, path.Base(pkg))
-	flags := "-s -w"
-	if v.skew != 0 {
-		flags += " -X time.skew=" + v.skew.String()
-	}
-	cmd := exec.Command("go", append(command, quick, "-ldflags", flags, "-overlay", overlay, "-o", out, pkg)...)
+	cmd := exec.Command("go", append(command, quick, "-ldflags", "-s -w "+ldflags, "-overlay", overlay, "-o", out, pkg)...)
 	if said, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build %s: %w\n%s", v.name, err, said)
+		return "", fmt.Errorf("build %s: %w\n%s", name, err, said)
 	}
 	return out, nil
 }
 
-// onlyEmbedded reports whether the edits are of SQL and Lua alone, which stand in the binary as they
-// stand in their files.
-func (v variant) onlyEmbedded() bool {
-	of := func(e edit) bool { return strings.HasSuffix(e.file, ".sql") || strings.HasSuffix(e.file, ".lua") }
-	return v.skew == 0 && len(v.edits) > 0 && !slices.ContainsFunc(v.edits, func(e edit) bool { return !of(e) })
-}
-
-// patch writes a copy of a binary whose embedded files are edited, without a build. The text of a file
-// keeps its length: it is filled up with line ends, or loses lines of the comment that it begins with.
-func (v variant) patch(dir, binary string) (string, error) {
-	code, err := os.ReadFile(binary)
-	if err != nil {
-		return "", err
-	}
-	edited, err := edited(v.edits)
-	if err != nil {
-		return "", err
-	}
-	for path, text := range edited {
-		source, err := os.ReadFile(path)
-		if err != nil {
-			return "", err
-		}
-		for len(text) > len(source) {
-			comment, rest, _ := strings.Cut(text, "\n")
-			if !strings.HasPrefix(comment, "--") {
-				return "", fmt.Errorf("mutant %s makes %s too long for its place", v.name, path)
-			}
-			text = rest
-		}
-		text += strings.Repeat("\n", len(source)-len(text))
-		if n := bytes.Count(code, source); n != 1 {
-			return "", fmt.Errorf("the binary holds %s %d times, not once", path, n)
-		}
-		code = bytes.Replace(code, source, []byte(text), 1)
-	}
-	out := filepath.Join(dir, filepath.Base(binary))
-	return out, os.WriteFile(out, code, 0o700)
-}
-
-// edited returns the edited files, by their paths.
-func edited(edits []edit) (map[string]string, error) {
-	changed := map[string]string{}
-	for _, e := range edits {
-		path, err := sourcePath(e.file)
-		if err != nil {
-			return nil, err
-		}
-		text, begun := changed[path]
-		if !begun {
-			source, err := os.ReadFile(path)
-			if err != nil {
-				return nil, err
-			}
-			text = string(source)
-		}
-		if n := strings.Count(text, e.old); n != 1 {
-			return nil, fmt.Errorf("%s holds the text to replace %d times, not once:\n%s", e.file, n, e.old)
-		}
-		changed[path] = strings.Replace(text, e.old, e.new, 1)
-	}
-	return changed, nil
-}
-
-// overlay writes changed copies of source files, and the file that tells the compiler of them.
-func (v variant) overlay(dir string) (string, error) {
-	edits := v.edits
-	if v.skew != 0 {
-		edits = append(edits, skewEdit)
-	}
-	changed, err := edited(edits)
-	if err != nil {
-		return "", err
-	}
+// writeOverlay writes changed copies of files, and the file that tells the compiler of them. A file whose
+// text is empty is one that the compiler does not see.
+func writeOverlay(dir string, files map[string]string) (string, error) {
 	replace := map[string]string{}
-	for _, path := range v.hides {
+	for path, text := range files {
 		replace[path] = ""
-	}
-	for path, text := range changed {
+		if text == "" {
+			continue
+		}
 		copied := filepath.Join(dir, fmt.Sprintf("%d-%s", len(replace), filepath.Base(path)))
 		if err := os.WriteFile(copied, []byte(text), 0o600); err != nil {
 			return "", err
@@ -184,19 +162,88 @@ func (v variant) overlay(dir string) (string, error) {
 	return file, os.WriteFile(file, list, 0o600)
 }
 
-// goroot marks a file of the Go distribution.
-const goroot = "GOROOT/"
+// patch makes a variant's binary of another without a build: under the name by which a mutant knows
+// itself, with its embedded files edited and its clock set.
+func (v variant) patch(binary string) (string, error) {
+	replace := map[string]string{}
+	if v.skew != 0 {
+		replace[noSkew] = fmt.Sprintf("%+0*d", len(noSkew), int(v.skew.Seconds()))
+	}
+	if err := v.patchEmbedded(replace); err != nil {
+		return "", err
+	}
+	if len(replace) == 0 {
+		return v.path(), os.Link(binary, v.path())
+	}
+	code, err := os.ReadFile(binary)
+	if err != nil {
+		return "", err
+	}
+	for old, new := range replace {
+		if !bytes.Contains(code, []byte(old)) {
+			return "", fmt.Errorf("the binary does not hold what is to be patched:\n%s", old)
+		}
+		code = bytes.ReplaceAll(code, []byte(old), []byte(new)) // what the linker was told is in it as well
+	}
+	return v.path(), os.WriteFile(v.path(), code, 0o700)
+}
 
-// skewEdit has the wall clock of a process be off by what the linker is told. No clock of the machine
+// patchEmbedded adds the files that the variant edits in the binary. The text of a file keeps its length:
+// it is filled up with line ends, or loses lines of the comment that it begins with.
+func (v variant) patchEmbedded(replace map[string]string) error {
+	for _, e := range v.mutant.edits {
+		if !e.embedded() {
+			continue
+		}
+		path, err := sourcePath(e.file)
+		if err != nil {
+			return err
+		}
+		source, err := readSource(path)
+		if err != nil {
+			return err
+		}
+		if _, err := e.place(source); err != nil {
+			return err
+		}
+		if replace[source] != "" {
+			return fmt.Errorf("mutant %s edits %s twice", v.name(), e.file)
+		}
+		text := strings.Replace(source, e.old, e.new, 1)
+		for len(text) > len(source) {
+			comment, rest, _ := strings.Cut(text, "\n")
+			if !strings.HasPrefix(comment, "--") {
+				return fmt.Errorf("mutant %s makes %s too long for its place", v.name(), path)
+			}
+			text = rest
+		}
+		replace[source] = text + strings.Repeat("\n", len(source)-len(text))
+	}
+	return nil
+}
+
+// noSkew stands in a binary for the seconds that its clock is ahead, in as many characters.
+const noSkew = "+000000000000000000000000000000000000"
+
+// skewClock has the wall clock of a process be off by what its binary says. No clock of the machine
 // is touched, and nothing that counts elapsed time changes: timers, deadlines and durations stand on
 // the monotonic clock.
-var skewEdit = edit{
-	file: goroot + "src/time/time.go",
-	old:  "func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n",
-	new: `var skew string
+func skewClock(files map[string]string) error {
+	path, err := sourcePath(goroot + "src/time/time.go")
+	if err != nil {
+		return err
+	}
+	source, err := readSource(path)
+	if err != nil {
+		return err
+	}
+	e := edit{
+		file: path,
+		old:  "func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n",
+		new: `var skew string
 
 var skewSeconds = func() int64 {
-	d, _ := ParseDuration(skew)
+	d, _ := ParseDuration(skew + "s")
 	return int64(d / Second)
 }()
 
@@ -204,14 +251,38 @@ func Now() Time {
 	sec, nsec, mono := runtimeNow()
 	sec += skewSeconds
 `,
+	}
+	if _, err := e.place(source); err != nil {
+		return err
+	}
+	files[path] = strings.Replace(source, e.old, e.new, 1)
+	return nil
+}
+
+// goroot marks a file of the Go distribution.
+const goroot = "GOROOT/"
+
+var (
+	moduleDir = sync.OnceValues(func() (string, error) { return goTool("list", "-m", "-f", "{{.Dir}}") })
+	gorootDir = sync.OnceValues(func() (string, error) { return goTool("env", "GOROOT") })
+)
+
+func goTool(args ...string) (string, error) {
+	out, err := exec.Command("go", args...).Output()
+	return strings.TrimSpace(string(out)), err
 }
 
 // sourcePath is where a file of the module, or of the Go distribution, is.
 func sourcePath(file string) (string, error) {
 	if in, ok := strings.CutPrefix(file, goroot); ok {
-		out, err := exec.Command("go", "env", "GOROOT").Output()
-		return filepath.Join(strings.TrimSpace(string(out)), in), err
+		dir, err := gorootDir()
+		return filepath.Join(dir, in), err
 	}
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
-	return filepath.Join(strings.TrimSpace(string(out)), file), err
+	dir, err := moduleDir()
+	return filepath.Join(dir, file), err
+}
+
+func readSource(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	return string(text), err
 }

@@ -121,7 +121,8 @@ func (w *world) insistAtGateway(i int, user string, sale *proto.FlashSale, key s
 
 // insistAt is insist for any command and some of the gateways.
 func (w *world) insistAt(gateways []*process, user, key string, cmd *proto.Command) (r loadtest.Record) {
-	ctx, cancel := context.WithTimeout(w.t.Context(), 3*patience)
+	within := w.give(3 * patience)
+	ctx, cancel := context.WithTimeout(w.t.Context(), within)
 	defer cancel()
 	var s *seat
 	for try := 0; ctx.Err() == nil; try++ {
@@ -146,7 +147,7 @@ func (w *world) insistAt(gateways []*process, user, key string, cmd *proto.Comma
 	if s != nil {
 		s.viewer.Cut()
 	}
-	w.t.Errorf("%s got no final outcome of %s %s within %v", user, cmd.Kind(), key, 3*patience)
+	w.t.Errorf("%s got no final outcome of %s %s within %v", user, cmd.Kind(), key, within)
 	return r
 }
 

@@ -66,6 +66,12 @@ func begin(t testing.TB) {
 	}
 }
 
+// begun reports whether a mutant's trial has begun.
+func begun(t testing.TB) bool {
+	trial, ok := t.(*trial)
+	return ok && trial.begun
+}
+
 // report is a table that is shown when its test ends.
 type report struct {
 	mu   sync.Mutex

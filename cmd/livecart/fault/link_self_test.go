@@ -167,3 +167,21 @@ func TestLinkTrap(t *testing.T) {
 	say(t, conn, "commit")
 	hear(t, conn, "commit")
 }
+
+// A trap for what follows on one connection lets the same text pass on others.
+func TestLinkTrapAfter(t *testing.T) {
+	l := echo(t)
+	one, other := dialLink(t, l), dialLink(t, l)
+	sprung := l.onSightAfter(up, "ann", "commit", func() { l.hold(down) })
+	say(t, one, "commit, ann")
+	hear(t, one, "commit, ann")
+	say(t, other, "commit")
+	hear(t, other, "commit")
+	say(t, one, "commit")
+	select {
+	case <-sprung:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the trap did not spring")
+	}
+	silent(t, one)
+}

@@ -48,6 +48,8 @@ type link struct {
 // once; it may hold either direction.
 type trap struct {
 	way    direction
+	after  []byte    // what its connection must carry before; nil for nothing
+	on     *carriage // the connection that carried it last
 	text   []byte
 	act    func(seen []byte)
 	sprung chan struct{}
@@ -136,12 +138,36 @@ func (l *link) onSightOf(way direction, text string, act func(seen []byte)) <-ch
 	return t.sprung
 }
 
-// look springs the traps for bytes that are about to pass.
-func (l *link) look(way direction, seen []byte) {
+// onSightAfter is onSight for a text on the connection that has carried another one before.
+func (l *link) onSightAfter(way direction, before, text string, act func()) <-chan struct{} {
+	t := &trap{way: way, after: []byte(before), text: []byte(text), act: func([]byte) { act() }, sprung: make(chan struct{})}
+	l.change(func() { l.traps = append(l.traps, t) })
+	return t.sprung
+}
+
+// hit reports whether bytes of a connection spring the trap.
+func (t *trap) hit(way direction, c *carriage, seen []byte) bool {
+	if t.way != way {
+		return false
+	}
+	if t.after != nil {
+		_, rest, now := bytes.Cut(seen, t.after)
+		if now {
+			t.on, seen = c, rest
+		}
+		if t.on != c {
+			return false
+		}
+	}
+	return bytes.Contains(seen, t.text)
+}
+
+// look springs the traps for bytes of a connection that are about to pass.
+func (l *link) look(way direction, c *carriage, seen []byte) {
 	var sprung []*trap
 	l.mu.Lock()
 	l.traps = slices.DeleteFunc(l.traps, func(t *trap) bool {
-		hit := t.way == way && bytes.Contains(seen, t.text)
+		hit := t.hit(way, c, seen)
 		if hit {
 			sprung = append(sprung, t)
 		}
@@ -201,9 +227,9 @@ func (l *link) carry(near net.Conn) {
 	var back sync.WaitGroup
 	back.Go(func() {
 		defer c.end()
-		l.pump(down, far, near, c.gone)
+		l.pump(down, far, near, c)
 	})
-	l.pump(up, near, far, c.gone)
+	l.pump(up, near, far, c)
 	c.end()
 	back.Wait()
 	l.mu.Lock()
@@ -227,20 +253,22 @@ const longestTrap = 128
 
 // pump passes bytes on until either side closes. While they are held it reads no more, so it does not
 // see a sender's end either: what a killed process had sent is lost only with a drop.
-func (l *link) pump(way direction, from, to net.Conn, gone <-chan struct{}) {
-	var seen []byte
-	buf := make([]byte, 32<<10)
+func (l *link) pump(way direction, from, to net.Conn, c *carriage) {
+	// What was read stands behind the end of what was read before.
+	buf := make([]byte, longestTrap+32<<10)
+	kept := 0
 	for {
-		n, err := from.Read(buf)
+		n, err := from.Read(buf[kept:])
 		if n > 0 {
-			seen = append(seen[max(0, len(seen)-longestTrap):], buf[:n]...)
-			l.look(way, seen)
-			if !l.pass(way, gone) {
+			seen := buf[:kept+n]
+			l.look(way, c, seen)
+			if !l.pass(way, c.gone) {
 				return
 			}
-			if _, err := to.Write(buf[:n]); err != nil {
+			if _, err := to.Write(seen[kept:]); err != nil {
 				return
 			}
+			kept = copy(buf, seen[max(0, len(seen)-longestTrap):])
 		}
 		if err != nil {
 			return

@@ -2,6 +2,7 @@ package fault
 
 import (
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -23,21 +24,14 @@ var modelCases = []faultCase{{
 func playModels(t testing.TB, v variant) {
 	for _, name := range modelled {
 		changed := func(e edit) bool { return strings.HasPrefix(e.file, name+"/") }
-		if len(v.edits) > 0 && !slices.ContainsFunc(v.edits, changed) {
+		if v.mutant.name != "" && !slices.ContainsFunc(v.mutant.edits, changed) {
 			continue
 		}
 		where, err := sourcePath(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		v.hides, err = besides(where, "model_test.go")
-		if err != nil {
-			t.Fatal(err)
-		}
-		binary, err := v.compile(t.TempDir(), "livecart/"+name, "test", "-c")
-		if err != nil {
-			t.Fatal(err)
-		}
+		binary := buildModel(t, name, v)
 		begin(t)
 		cmd := exec.CommandContext(t.Context(), binary, "-test.run=^TestModelSeeded$", "-test.v", "-test.timeout=2m")
 		cmd.Dir = where
@@ -50,6 +44,47 @@ func playModels(t testing.TB, v variant) {
 			t.Errorf("%s: %s\n%s", name, difference(said), said)
 		}
 	}
+}
+
+// buildModel compiles the model of a package: of its source, or of the one with every mutant.
+func buildModel(t testing.TB, name string, v variant) string {
+	t.Helper()
+	which := "model-" + name
+	if v.mutant.name != "" {
+		which += "-instrumented"
+	}
+	binary := built(t, which, func() (string, error) {
+		files := map[string]string{}
+		if v.mutant.name != "" {
+			var err error
+			if files, err = instrumented(mutants); err != nil {
+				return "", err
+			}
+		}
+		dir, err := sourcePath(name)
+		if err != nil {
+			return "", err
+		}
+		others, err := besides(dir, "model_test.go")
+		if err != nil {
+			return "", err
+		}
+		for _, path := range others {
+			files[path] = ""
+		}
+		return compile(which, "livecart/"+name, files, "", "test", "-c")
+	})
+	if v.mutant.name == "" {
+		return binary
+	}
+	return built(t, v.name()+"-"+name, func() (string, error) {
+		dir := filepath.Join(filepath.Dir(binary), v.name())
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return "", err
+		}
+		path := filepath.Join(dir, v.name())
+		return path, os.Link(binary, path)
+	})
 }
 
 // besides are a package's test files except for one, which has all that it needs: without the others,

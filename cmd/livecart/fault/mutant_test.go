@@ -36,8 +36,8 @@ func TestMutants(t *testing.T) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			began := time.Now()
-			v := variant{name: "mutant-" + m.name, edits: m.edits}
-			t.Cleanup(func() { os.RemoveAll(v.dir()) })
+			v := variant{mutant: m}
+			t.Cleanup(func() { os.Remove(v.path()) }) // which a model's mutant does not have
 			against := []string{m.killer}
 			if *mutating != "" {
 				against = nil

@@ -236,6 +236,9 @@ func sharedPoolTwoShops(w *world) {
 	dying.kill()
 	release()
 	buying.Wait()
+	if w.t.Failed() {
+		return // what follows would be waited for in vain
+	}
 	outcomes := map[string]int{}
 	ordered := ""
 	for i, r := range got {

@@ -42,9 +42,7 @@ var serverCases = []faultCase{
 			sale := w.sale(2, 1)
 			w.leaveAlone(sale.Id)
 			link := w.ledgers[0].postgres
-			link.onSight(up, "k-ann", func() {
-				link.onSight(up, "commit\x00", func() { link.hold(down) })
-			})
+			link.onSightAfter(up, "k-ann", "commit\x00", func() { link.hold(down) })
 			answer := w.sit("ann", w.gateways[0]).buying(sale, "k-ann", 1)
 			w.until("the order is committed", patience, func() bool { return w.sold(sale) == 1 })
 			link.drop()
@@ -196,8 +194,8 @@ func redisFailover(w *world) {
 }
 
 func clockSkew(w *world) {
-	ahead := w.addGateway("ahead", build(w.t, variant{name: "ahead", skew: 90 * time.Minute}))
-	behind := w.addGateway("behind", build(w.t, variant{name: "behind", skew: -90 * time.Minute}))
+	ahead := w.addGateway("ahead", build(w.t, variant{skew: 90 * time.Minute}))
+	behind := w.addGateway("behind", build(w.t, variant{skew: -90 * time.Minute}))
 	sale := w.saleLater()
 	for _, g := range []*process{ahead, behind} {
 		w.equal("before the start, "+g.name, w.sit("early-"+g.name, g).buy(sale, "k", 1).Outcome, "not_started")

@@ -253,6 +253,7 @@ func (w *world) processes() []*process {
 // until waits for something that must come to be.
 func (w *world) until(what string, within time.Duration, true func() bool) {
 	w.t.Helper()
+	within = w.give(within)
 	for deadline := time.Now().Add(within); !true(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("waited %v in vain until %s", within, what)
@@ -263,11 +264,21 @@ func (w *world) until(what string, within time.Duration, true func() bool) {
 // come waits for a channel to be closed.
 func (w *world) come(what string, c <-chan struct{}) {
 	w.t.Helper()
+	within := w.give(patience)
 	select {
 	case <-c:
-	case <-time.After(patience):
-		w.t.Fatalf("waited %v in vain until %s", patience, what)
+	case <-time.After(within):
+		w.t.Fatalf("waited %v in vain until %s", within, what)
 	}
+}
+
+// give is the time that something gets to come to be. With a mutant much is waited for in vain: half of it
+// must do.
+func (w *world) give(time time.Duration) time.Duration {
+	if begun(w.t) {
+		return time / 2
+	}
+	return time
 }
 
 // equal fails the case, which goes on, unless both are the same.
