@@ -107,8 +107,10 @@ type counting struct {
 	pending []reservation
 	// What is recorded under the keys of the pending ones, hash and outcome.
 	recorded map[attemptKey]attempt
-	// Pieces of buyers in orders: of all where the counters are made anew, else of those whose orders
-	// moved.
+	// Buyers of orders that had no reservation, of whom Redis counts too little.
+	strays []string
+	// Pieces of buyers in orders: of all where the counters are made anew, else of the strays and of those
+	// whose orders moved.
 	buyers map[string]int64
 }
 
@@ -131,7 +133,7 @@ func (c *counting) read(ctx context.Context, tx pgx.Tx, saleID string) (err erro
 		}
 		return err
 	}
-	c.buyers, err = readBuyers(ctx, tx, readMovedBuyersSQL, saleID, c.synced)
+	c.buyers, err = readBuyers(ctx, tx, readMovedBuyersSQL, saleID, c.synced, c.strays)
 	return err
 }
 
@@ -142,6 +144,7 @@ func (c *counting) readRedis(ctx context.Context) error {
 	pipe := c.cfg.Redis.Pipeline()
 	counters := pipe.HMGet(ctx, keys[0], "epoch", "synced", "lossy", "run")
 	pending := pipe.HGetAll(ctx, keys[1])
+	strays := pipe.HVals(ctx, keys[4])
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("read counters: %w", err)
 	}
@@ -165,6 +168,7 @@ func (c *counting) readRedis(ctx context.Context) error {
 	// that a standby without them has lost: what it says of buyers may be of orders that are no more.
 	c.anew = c.another || c.epoch > c.sale.epoch
 	c.found = epoch
+	c.strays = strays.Val()
 	if c.anew {
 		// From here on nobody reserves by them: a key that was decided long ago would be reserved once more,
 		// after its reservations were read.

@@ -5,6 +5,7 @@
 -- KEYS[2]      {f:<sale>}:pending
 -- KEYS[3]      {f:<sale>}:buyers
 -- KEYS[4]      {f:<sale>}:marks
+-- KEYS[5]      {f:<sale>}:strays
 -- ARGV[1]      room id
 -- ARGV[2]      owner, hash of the user id
 -- ARGV[3]      quantity, pieces
@@ -42,9 +43,13 @@ for at = 16, 14 + decided * 2, 2 do
     redis.call('HSET', KEYS[4], field, 'ask:' .. string.match(before, '^%d+:%d+:(%x+):'))
   end
 end
+if loaded then
+  redis.call('DEL', KEYS[5])
+end
 local corrected = {}
 for at = 16 + decided * 2, #ARGV, 2 do
   redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1])
+  redis.call('HDEL', KEYS[5], ARGV[at])
   corrected[ARGV[at]] = true
 end
 local held = 0
@@ -66,7 +71,7 @@ local opens = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + 
 redis.call('HSET', KEYS[1], 'room', ARGV[1], 'owner', ARGV[2], 'limit', ARGV[5], 'closed', ARGV[6],
   'opens', string.format('%.0f', opens), 'available', available, 'held', held, 'epoch', ARGV[8], 'rev', 0,
   'synced', ARGV[9], 'lossy', ARGV[11], 'run', ARGV[13])
-for i = 1, 4 do
+for i = 1, 5 do
   redis.call('EXPIRE', KEYS[i], ARGV[12])
 end
 return {available, held}

@@ -263,6 +263,42 @@ func TestResyncCountsBuyers(t *testing.T) {
 	s.expect("counters", available+" "+held, "17 0")
 }
 
+// Orders that had no reservation when the ledger decided them: Redis lost one, and one was released before
+// another sending of its key came through. The next Resync counts their buyers.
+func TestOrderWithoutReservationIsCounted(t *testing.T) {
+	s := newStall(t, 20, 3)
+	_, err := s.cart.admission.callReserve(place{s.sale.Id, "demo"}, []*bid{s.bid(s.sale.Id, "ann", "k"), s.bid(s.sale.Id, "bob", "k")})
+	s.must(err)
+	keys := saleKeys(s.sale.Id)
+	s.must(s.cfg.Redis.HDel(t.Context(), keys[1], store.HashUser("ann")+":k").Err())
+	s.must(s.cfg.Redis.HDel(t.Context(), keys[2], store.HashUser("ann")).Err())
+	s.cart.admission.release(s.sale.Id, []*bid{s.bid(s.sale.Id, "bob", "k")})
+
+	l, err := newSaleLedger(s.cfg)
+	s.must(err)
+	decide := func() {
+		for _, who := range []string{"ann", "bob"} {
+			got := l.book(t.Context(), []*proto.FlashAttempt{s.bid(s.sale.Id, who, "k").attempt})
+			s.expect(who, got.decisions[0].Outcome, outcomeOrdered)
+			settleAttempts(t.Context(), s.cfg, got.asked, got.decisions)
+		}
+	}
+	strays := func() int64 { return s.cfg.Redis.HLen(t.Context(), keys[4]).Val() }
+	decide()
+	s.expect("strays", strays(), int64(2))
+	if ttl, err := s.cfg.Redis.TTL(t.Context(), keys[4]).Result(); err != nil || ttl <= 0 {
+		t.Errorf("strays are kept for %v, %v", ttl, err)
+	}
+	s.must(s.cart.Resync(t.Context(), s.sale.Id))
+	s.expect("ann's pieces in Redis", s.piecesInRedis(s.sale.Id, "ann"), "1")
+	s.expect("bob's pieces in Redis", s.piecesInRedis(s.sale.Id, "bob"), "1")
+	available, held, pending := s.counters()
+	s.expect("counters", fmt.Sprint(available, held, pending), fmt.Sprint("18", "0", 0))
+	s.expect("strays after the count", strays(), int64(0))
+	decide()
+	s.expect("strays after a repeat", strays(), int64(0))
+}
+
 // More buyers than one command loads.
 func TestResyncLoadsManyBuyers(t *testing.T) {
 	s := newStall(t, 5, 0)

@@ -19,7 +19,7 @@ const markAge = 24 * time.Hour
 // on one server.
 func saleKeys(saleID string) []string {
 	tag := "{f:" + saleID + "}:"
-	return []string{tag + "sale", tag + "pending", tag + "buyers", tag + "marks"}
+	return []string{tag + "sale", tag + "pending", tag + "buyers", tag + "marks", tag + "strays"}
 }
 
 // attemptKey is the idempotency key of a flash_buy.

@@ -24,7 +24,11 @@ func settleAttempts(ctx context.Context, cfg Config, asked []*proto.FlashAttempt
 	for i, a := range asked {
 		if _, final := outcomeWords[decisions[i].Outcome]; final {
 			field, content := hashed(a)
-			bySale[a.SaleId] = append(bySale[a.SaleId], field, content, flag(decisions[i].Outcome == outcomeOrdered))
+			buyerID := ""
+			if decisions[i].Outcome == outcomeOrdered {
+				buyerID = a.Buyer.GetId()
+			}
+			bySale[a.SaleId] = append(bySale[a.SaleId], field, content, buyerID)
 		}
 	}
 	for saleID, attempts := range bySale {

@@ -5,9 +5,13 @@
 -- KEYS[2]      {f:<sale>}:pending
 -- KEYS[3]      {f:<sale>}:buyers
 -- KEYS[4]      {f:<sale>}:marks
+-- KEYS[5]      {f:<sale>}:strays   hash: <user> -> buyer id
 -- ARGV[1]      seconds to keep the marks where nothing else says it
--- ARGV[2..]    of each attempt, at most 256: <user>:<request_id>, content, '1' where it was ordered and '0'
---              where refused
+-- ARGV[2..]    of each attempt, at most 256: <user>:<request_id>, content, buyer id where it was ordered, ''
+--              where it was refused
+--
+-- The buyer of an order whose reservation Redis lost, or that was asked for without one, is a stray: its pieces
+-- are in no count, until the next Resync corrects it.
 --
 -- Replies the number of reservations that ended.
 local call = redis.call
@@ -19,7 +23,7 @@ end
 local pending = call('HMGET', KEYS[2], unpack(fields))
 -- Where the counters are missing, a Resync counts the buyers anew.
 local counted = call('EXISTS', KEYS[1]) == 1
-local back, held, ended = 0, 0, {}
+local back, held, ended, unreserved = 0, 0, {}, {}
 for i = 1, #fields do
   local field, before = fields[i], pending[i]
   if before and not ended[field] then
@@ -28,13 +32,22 @@ for i = 1, #fields do
       ended[field] = true
       gone[#gone + 1] = field
       held = held + tonumber(quantity)
-      if ARGV[3 * i + 1] ~= '1' then
+      if ARGV[3 * i + 1] == '' then
         back = back + tonumber(quantity)
         if counted then
           call('HINCRBY', KEYS[3], string.sub(field, 1, 32), -tonumber(quantity))
         end
       end
     end
+  end
+  if counted and ARGV[3 * i + 1] ~= '' and not ended[field] then
+    unreserved[#unreserved + 1] = i
+  end
+end
+for _, i in ipairs(unreserved) do
+  if string.sub(call('HGET', KEYS[4], fields[i]) or '', 1, 4) ~= 'ask:' then
+    call('HSET', KEYS[5], string.sub(fields[i], 1, 32), ARGV[3 * i + 1])
+    call('PEXPIRE', KEYS[5], math.max(call('PTTL', KEYS[1]), tonumber(ARGV[1]) * 1000))
   end
 end
 call('HSET', KEYS[4], unpack(marks))

@@ -1,13 +1,16 @@
--- Buyers of a sale whose orders moved, or gave pieces back, since a moment, with the pieces that they hold now. Orders that
--- were only made since then do not count: settle.lua knows those.
+-- Buyers of a sale whose orders moved, or gave pieces back, since a moment, and some others, with the pieces that they hold
+-- now. Orders that were only made since then do not count: their pieces were counted when they were reserved.
 -- $1 text         sale id
 -- $2 timestamptz  the moment, read under the lock of the sale that every return of stock takes
+-- $3 text[]       the others
 WITH moved AS (
     SELECT DISTINCT o.buyer_id FROM order_event e JOIN orders o ON o.id = e.order_id
     WHERE e.at >= $2 AND e.n > 1 AND o.sale_id = $1
     UNION
     SELECT o.buyer_id FROM refund r JOIN orders o ON o.id = r.order_id
     WHERE r.restock AND r.created_at >= $2 AND o.sale_id = $1
+    UNION
+    SELECT unnest($3::text[])
 )
 SELECT o.buyer_id, sum(l.quantity - l.restocked)::bigint
 FROM moved m JOIN orders o ON o.sale_id = $1 AND o.buyer_id = m.buyer_id JOIN order_line l ON l.order_id = o.id

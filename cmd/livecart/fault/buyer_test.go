@@ -3,7 +3,6 @@ package fault
 import (
 	"context"
 	"crypto/sha256"
-	"slices"
 	"time"
 
 	"livecart/loadtest"
@@ -186,15 +185,6 @@ var outcomes = map[proto.FlashOutcome]string{
 	proto.FlashOutcome_FLASH_OUTCOME_NOT_STARTED:     string(proto.ReasonNotStarted),
 }
 
-// pastRedis notes a sale whose ledger was asked without a reservation.
-func (w *world) pastRedis(saleID string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !slices.Contains(w.asked, saleID) {
-		w.asked = append(w.asked, saleID)
-	}
-}
-
 // ask hands attempts to a ledger in one envelope, as a gateway whose Redis let them all through, and
 // writes the decisions down. Outcomes are in the order of the attempts.
 func (w *world) ask(attempts ...*proto.FlashAttempt) []loadtest.Record {
@@ -208,7 +198,6 @@ func (w *world) ask(attempts ...*proto.FlashAttempt) []loadtest.Record {
 	}
 	records := make([]loadtest.Record, len(attempts))
 	for i, a := range attempts {
-		w.pastRedis(a.SaleId)
 		records[i] = loadtest.Record{
 			Client: a.Buyer.Id, Key: a.Key, Kind: "flash_buy", RoomID: a.RoomId, SaleID: a.SaleId, Quantity: int64(a.Quantity), SentMs: sent,
 		}

@@ -61,6 +61,10 @@ end`}},
 		edits: []edit{{"cart/settle.lua", "'ask:' .. ARGV[at + 1]", "'sold_out:' .. ARGV[at + 1]"}},
 	},
 	{
+		name: "order_without_reservation_not_counted", killer: "two_ledgers_one_sku_limit_one",
+		edits: []edit{{"cart/settle.lua", "call('HSET', KEYS[5], string.sub(fields[i], 1, 32), ARGV[3 * i + 1])", ""}},
+	},
+	{
 		name: "increment_for_resync", killer: "restock_after_reject_redelivery",
 		edits: []edit{{"cart/cancel.go", "	resyncAll(ctx, c.cfg, c.Resync, sales)\n	return order, nil", `	for _, id := range sales {
 		c.cfg.Redis.HIncrBy(ctx, saleKeys(id)[0], "available", 1)

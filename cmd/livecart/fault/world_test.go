@@ -82,8 +82,6 @@ type world struct {
 
 	mu      sync.Mutex
 	records []loadtest.Record
-	// Sales whose ledger was asked without a reservation in Redis.
-	asked []string
 }
 
 // newWorld starts a world with processes of the given binary.
