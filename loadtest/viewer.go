@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -63,9 +64,9 @@ type Viewer struct {
 	writing sync.Mutex
 
 	mu      sync.Mutex
-	waiting map[string]chan *proto.Reply
-	ended   bool // reading has ended
-	leaving bool // Close or Cut was called
+	waiting map[string][]chan *proto.Reply // by request_id, in the order of sending
+	ended   bool                           // reading has ended
+	leaving bool                           // Close or Cut was called
 
 	done chan struct{} // closed when the reading goroutine has returned
 }
@@ -82,7 +83,7 @@ func Join(ctx context.Context, cfg ViewerConfig) (*Viewer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("join %s: %w", cfg.URL, err)
 	}
-	v := &Viewer{cfg: cfg, conn: conn, history: cfg.History, waiting: map[string]chan *proto.Reply{}, done: make(chan struct{})}
+	v := &Viewer{cfg: cfg, conn: conn, history: cfg.History, waiting: map[string][]chan *proto.Reply{}, done: make(chan struct{})}
 	if v.history == nil {
 		v.history = newHistory()
 		v.history.welcomeSeq = cfg.AfterSeq
@@ -195,11 +196,13 @@ func (v *Viewer) take(frame *proto.ServerFrame) {
 	}
 	for _, r := range frame.Replies {
 		v.mu.Lock()
-		ch := v.waiting[r.RequestId]
-		delete(v.waiting, r.RequestId)
+		waiting := v.waiting[r.RequestId]
+		if len(waiting) > 0 {
+			v.forget(r.RequestId, waiting[0])
+		}
 		v.mu.Unlock()
-		if ch != nil {
-			ch <- r
+		if len(waiting) > 0 {
+			waiting[0] <- r
 		}
 	}
 }
@@ -212,10 +215,12 @@ func (v *Viewer) end(err error) {
 	if !v.leaving {
 		v.history.lost(err)
 	}
-	for id, ch := range v.waiting {
-		close(ch)
-		delete(v.waiting, id)
+	for _, waiting := range v.waiting {
+		for _, ch := range waiting {
+			close(ch)
+		}
 	}
+	clear(v.waiting)
 }
 
 // Welcome returns the snapshot that the connection began with.
@@ -229,7 +234,7 @@ func NewRequestID() string { return uuid.NewString() }
 
 // Do sends one command and waits for its reply. A command without request_id is given one. The
 // error is nil for a refusal, which is in the reply; ErrCut and ErrNoReply leave the outcome open.
-// Of one request_id only one may be on its way at a time.
+// Commands of one request_id that are on their way together each get a reply, whichever comes first.
 func (v *Viewer) Do(ctx context.Context, cmd *proto.Command) (*proto.Reply, error) {
 	if cmd.RequestId == "" {
 		cmd.RequestId = NewRequestID()
@@ -240,10 +245,10 @@ func (v *Viewer) Do(ctx context.Context, cmd *proto.Command) (*proto.Reply, erro
 		v.mu.Unlock()
 		return nil, ErrCut
 	}
-	v.waiting[cmd.RequestId] = ch
+	v.waiting[cmd.RequestId] = append(v.waiting[cmd.RequestId], ch)
 	v.mu.Unlock()
 	if err := v.Send(cmd); err != nil {
-		v.forget(cmd.RequestId)
+		v.giveUp(cmd.RequestId, ch)
 		return nil, err
 	}
 	timer := time.NewTimer(v.cfg.ReplyTimeout)
@@ -255,18 +260,28 @@ func (v *Viewer) Do(ctx context.Context, cmd *proto.Command) (*proto.Reply, erro
 		}
 		return r, nil
 	case <-ctx.Done():
-		v.forget(cmd.RequestId)
+		v.giveUp(cmd.RequestId, ch)
 		return nil, ctx.Err()
 	case <-timer.C:
-		v.forget(cmd.RequestId)
+		v.giveUp(cmd.RequestId, ch)
 		return nil, fmt.Errorf("%s: %w (%v)", cmd.Kind(), ErrNoReply, v.cfg.ReplyTimeout)
 	}
 }
 
-func (v *Viewer) forget(requestID string) {
+func (v *Viewer) giveUp(requestID string, ch chan *proto.Reply) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	delete(v.waiting, requestID)
+	v.forget(requestID, ch)
+}
+
+// forget takes one who waits off the list. The caller holds mu.
+func (v *Viewer) forget(requestID string, ch chan *proto.Reply) {
+	rest := slices.DeleteFunc(slices.Clone(v.waiting[requestID]), func(c chan *proto.Reply) bool { return c == ch })
+	if len(rest) == 0 {
+		delete(v.waiting, requestID)
+		return
+	}
+	v.waiting[requestID] = rest
 }
 
 // Send sends one command and does not wait.

@@ -171,6 +171,38 @@ func TestCutWakesWhoWaits(t *testing.T) {
 	}
 }
 
+// A request_id that is sent twice at once gets two replies.
+func TestDoTwiceAtOnce(t *testing.T) {
+	both := make(chan struct{}, 2)
+	g := serve(t, func(g *gateway) {
+		g.answer = func(s *socket, cmd *proto.Command) {
+			if both <- struct{}{}; len(both) == 2 {
+				s.ok(cmd, nil)
+				s.ok(cmd, nil)
+			}
+		}
+	})
+	v, err := Join(t.Context(), g.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	answers := make(chan error)
+	for range 2 {
+		go func() { // ends with its reply
+			cmd := ping()
+			cmd.RequestId = "twice"
+			_, err := v.Do(t.Context(), cmd)
+			answers <- err
+		}()
+	}
+	for range 2 {
+		if err := <-answers; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestDoWithoutReply(t *testing.T) {
 	g := serve(t, nil)
 	cfg := g.config()
