@@ -41,8 +41,13 @@ func (w *world) sit(user string, g *process) *seat {
 }
 
 func (w *world) trySit(ctx context.Context, user string, g *process) (*seat, error) {
+	return w.sitAt(ctx, user, g.front.near())
+}
+
+// sitAt connects a buyer to a gateway's address.
+func (w *world) sitAt(ctx context.Context, user, address string) (*seat, error) {
 	viewer, err := loadtest.Join(ctx, loadtest.ViewerConfig{
-		URL: "ws://" + g.front.near() + "/v1/rooms/" + roomID + "/ws", Token: w.token(user, "viewer"), Format: proto.Binary,
+		URL: "ws://" + address + "/v1/rooms/" + roomID + "/ws", Token: w.token(user, "viewer"), Format: proto.Binary,
 		ReplyTimeout: replyPatience,
 	})
 	return &seat{w: w, user: user, viewer: viewer}, err

@@ -76,6 +76,13 @@ func newLink(t testing.TB, server string) *link {
 // near is where the link is dialled, host:port.
 func (l *link) near() string { return l.listener.Addr().String() }
 
+// far is where the link leads.
+func (l *link) far() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.address
+}
+
 func (l *link) change(fn func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
