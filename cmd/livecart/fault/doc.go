@@ -32,8 +32,10 @@
 // (mutant_test.go). A case names what it needs in its setup and does its work in run, by w, the world: it
 // may end the test with w.must, w.until and w.come, and fails it with w.equal. It waits for what it
 // causes, never for a time. Each mistake that a case is there to find should stand as a mutant: a text
-// of the source with its wrong replacement, compiled by an overlay, and the case that must fail with it.
-// A mutant whose text is gone from the source fails too: it has to be written anew.
+// of the source with its wrong replacement, and the case that must fail with it. The text stands in the
+// body of a function, or in a file of SQL or Lua. All mutants of Go code are compiled into one binary, by
+// an overlay; the name of its file says which one a process is. A mutant whose text is gone from the source
+// fails too: it has to be written anew.
 //
 // A case that needs no processes has a source instead of setup and run: model_seeded compiles the tests
 // of the packages cart and gift, with a mutant's edits, and runs their TestModelSeeded alone, which holds

@@ -94,6 +94,7 @@ var ledgerCases = []faultCase{
 				return dying != nil
 			})
 			dying.kill()
+			w.equal("orders while the room is locked", scan[int](w, `SELECT count(*) FROM orders`), 0)
 			release.commit()
 			w.equal("the buyer", w.outcome(answer, sale), "ok")
 			w.equal("sold", w.sold(sale), int64(1))

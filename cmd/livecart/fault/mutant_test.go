@@ -56,6 +56,15 @@ func TestMutants(t *testing.T) {
 	}
 }
 
+// Every case can fail: it is the killer of some mutant.
+func TestEachCaseKills(t *testing.T) {
+	for _, c := range cases {
+		if !slices.ContainsFunc(mutants, func(m mutant) bool { return m.killer == c.name }) {
+			t.Errorf("no mutant names %s", c.name)
+		}
+	}
+}
+
 // hunt runs cases with a mutant and returns those that failed, and what the killer said first.
 func (m mutant) hunt(t *testing.T, v variant, against []string) (killers []string, words string) {
 	for _, name := range against {

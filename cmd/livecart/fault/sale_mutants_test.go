@@ -30,6 +30,33 @@ var saleMutants = []mutant{
 `}},
 	},
 	{
+		name: "stock_taken_in_two_steps", killer: "kill_gateway_before_reserve",
+		edits: []edit{{"cart/admission.go", "	reply, err := reserveScript.Run(", `	a.cfg.Redis.HIncrBy(ctx, call.Keys[0], "available", -1)
+	defer a.cfg.Redis.HIncrBy(ctx, call.Keys[0], "available", 1)
+	reply, err := reserveScript.Run(`}},
+	},
+	{
+		name: "known_order_meets_the_limit", killer: "kill_gateway_after_commit",
+		edits: []edit{{"cart/decide.go", "decision{outcome: outcomeOf[before.outcome], orderID: before.orderID}", "decision{outcome: outcomeLimit}"}},
+	},
+	{
+		name: "event_numbered_after_commit", killer: "kill_ledger_mid_transaction",
+		edits: []edit{
+			{"cart/booking.go", "	return b.news.number(ctx, tx)\n", "	return nil\n"},
+			{"cart/booking.go", "		if err == nil {\n			return nil\n", `		if err == nil {
+			return store.InTx(ctx, cfg.Pool, func(tx pgx.Tx) error { return b.news.number(ctx, tx) })
+`},
+		},
+	},
+	{
+		name: "outage_told_as_sold_out", killer: "postgres_down",
+		edits: []edit{{"cart/ledger.go", "refuseAll(asked, outcomeTryAgain)", "refuseAll(asked, outcomeSoldOut)"}},
+	},
+	{
+		name: "nats_not_dialled_again", killer: "nats_restart",
+		edits: []edit{{"session/bus/bus.go", "nats.MaxReconnects(-1)", "nats.MaxReconnects(0)"}},
+	},
+	{
 		name: "known_key_dropped", killer: "kill_gateway_after_reserve",
 		edits: []edit{{"cart/reserve.lua", "== content and 'ask' or 'conflict'", "== content and 'sold_out' or 'conflict'"}},
 	},
