@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"livecart/proto"
 )
@@ -19,7 +20,7 @@ func played() *smokeRun {
 		host:     stranger("the host"),
 		sale:     &proto.FlashSale{Id: "s", Sold: 2},
 	}
-	r.crowd = &crowd{people: []*person{stranger("gina"), stranger("ann"), stranger("bob"), stranger("cid")}, times: newLatencies()}
+	r.crowd = &crowd{people: []*person{stranger("gina"), stranger("ann"), stranger("bob"), stranger("cid")}, meter: NewMeter(time.Now())}
 	r.gifters, r.watchers = r.crowd.people[:1], r.crowd.people[1:]
 	r.likesBefore = 5
 	r.likes.Add(7)
@@ -48,7 +49,7 @@ func played() *smokeRun {
 }
 
 func stranger(id string) *person {
-	return newPerson(Target{}, id, "", proto.Binary, newLatencies())
+	return newPerson(Target{}, id, "", proto.Binary, NewMeter(time.Now()))
 }
 
 // records is what Postgres holds of a run that went well.

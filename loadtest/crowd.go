@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"sync"
+	"time"
 
 	"livecart/proto"
 )
@@ -15,7 +16,7 @@ const joining = 32
 // crowd is the people of one run, each with a user of its own.
 type crowd struct {
 	people []*person
-	times  *latencies
+	meter  *Meter
 }
 
 // gather makes n people and joins them, taking turns over gateways and formats. What they ask for is
@@ -25,11 +26,11 @@ func gather(ctx context.Context, t Target, n int, recorder *Recorder) (*crowd, e
 	if err != nil {
 		return nil, err
 	}
-	c := &crowd{times: newLatencies()}
+	c := &crowd{meter: NewMeter(time.Now())}
 	for i, token := range tokens {
 		// Turns over formats go at half the pace of turns over gateways, so that every pair occurs.
 		format := proto.Format(i / len(t.Gateways) % proto.Formats)
-		p := newPerson(t, token.user, token.text, format, c.times)
+		p := newPerson(t, token.user, token.text, format, c.meter)
 		p.turn, p.recorder = i, recorder
 		c.people = append(c.people, p)
 	}

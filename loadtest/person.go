@@ -30,7 +30,7 @@ type person struct {
 	token   string
 	format  proto.Format
 	history *History
-	times   *latencies
+	meter   *Meter
 	// Takes every sending of a command that moves money or stock; nil for nobody.
 	recorder *Recorder
 	// How long an outcome may take and about how long to wait before asking again.
@@ -45,9 +45,9 @@ type person struct {
 	reconnects int
 }
 
-func newPerson(t Target, id, token string, format proto.Format, times *latencies) *person {
+func newPerson(t Target, id, token string, format proto.Format, meter *Meter) *person {
 	return &person{
-		target: t, id: id, token: token, format: format, history: newHistory(), times: times,
+		target: t, id: id, token: token, format: format, history: newHistory(), meter: meter,
 		patience: defaultPatience, askPause: defaultAskPause,
 	}
 }
@@ -64,7 +64,7 @@ func (p *person) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.times.record("join", v.joined)
+	p.meter.Time("join", v.joined)
 	p.viewer = v
 	return nil
 }
@@ -142,7 +142,7 @@ func (p *person) ask(ctx context.Context, cmd *proto.Command) (*proto.Reply, err
 		case err == nil:
 			e := reply.GetError()
 			if e == nil || !again[proto.Reason(e.Reason)] {
-				p.times.record("reply."+cmd.Kind(), time.Since(begin))
+				p.meter.Time("reply."+cmd.Kind(), time.Since(begin))
 				return reply, nil
 			}
 			err = fmt.Errorf("the reply is %s", e.Reason)

@@ -17,7 +17,7 @@ import (
 // someone joins g and does not wait long.
 func someone(t *testing.T, g *gateway) *person {
 	t.Helper()
-	p := newPerson(g.target(), "ann", "a token", proto.Binary, newLatencies())
+	p := newPerson(g.target(), "ann", "a token", proto.Binary, NewMeter(time.Now()))
 	p.patience, p.askPause = 20*time.Second, time.Millisecond
 	if err := p.join(t.Context()); err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func TestAskUntilThereIsAnOutcome(t *testing.T) {
 			if p.reconnects != tt.reconnects || p.stayed() != (tt.reconnects == 0) {
 				t.Errorf("%d reconnects, stayed %v", p.reconnects, p.stayed())
 			}
-			if l := p.times.summary(); len(l) != 2 || l[1].Name != "reply.ping" || l[1].Count != 1 {
+			if l := p.meter.Latencies(); len(l) != 2 || l[1].Name != "reply.ping" || l[1].Count != 1 {
 				t.Errorf("latencies: %+v", l)
 			}
 		})

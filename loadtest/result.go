@@ -63,9 +63,9 @@ func (r *Result) WriteSummary(w io.Writer) error {
 	for _, f := range r.Figures {
 		fmt.Fprintf(tab, "%s\t%d\n", f.Name, f.Value)
 	}
-	fmt.Fprintf(tab, "\nlatency, ms\tcount\tp50\tp95\tp99\tmax\n")
+	fmt.Fprintf(tab, "\nlatency, ms\tcount\tp50\tp95\tp99\tp99.9\tmax\n")
 	for _, l := range r.Latency {
-		fmt.Fprintf(tab, "%s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\n", l.Name, l.Count, l.P50, l.P95, l.P99, l.Max)
+		fmt.Fprintf(tab, "%s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\n", l.Name, l.Count, l.P50, l.P95, l.P99, l.P999, l.Max)
 	}
 	fmt.Fprintf(tab, "\ncheck\n")
 	for _, c := range r.Checks {

@@ -125,7 +125,7 @@ func (s Smoke) Run(ctx context.Context) (*Result, error) {
 		}
 	}
 	r.enter("checking")
-	result := &Result{Scenario: "smoke", Viewers: s.Viewers, Checks: r.checks(ctx), Latency: r.crowd.times.summary()}
+	result := &Result{Scenario: "smoke", Viewers: s.Viewers, Checks: r.checks(ctx), Latency: r.crowd.meter.Latencies()}
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("checking: %w", ctx.Err())
 	}
@@ -175,7 +175,7 @@ func (r *smokeRun) end() {
 }
 
 func (r *smokeRun) join(ctx context.Context) error {
-	r.host = newPerson(r.Target, "the host", r.Target.HostToken, proto.JSON, newLatencies())
+	r.host = newPerson(r.Target, "the host", r.Target.HostToken, proto.JSON, NewMeter(time.Now()))
 	if err := r.host.join(ctx); err != nil {
 		return err
 	}
