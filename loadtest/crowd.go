@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"sync"
-	"time"
 
 	"livecart/proto"
 )
@@ -15,23 +14,24 @@ const joining = 32
 
 // crowd is the people of one run, each with a user of its own.
 type crowd struct {
-	people []*person
-	meter  *Meter
+	people   []*person
+	meter    *Meter
+	audience *audience
 }
 
 // gather makes n people and joins them, taking turns over gateways and formats. What they ask for is
 // recorded where recorder is not nil.
-func gather(ctx context.Context, t Target, n int, recorder *Recorder) (*crowd, error) {
+func gather(ctx context.Context, t Target, n int, recorder *Recorder, meter *Meter) (*crowd, error) {
 	tokens, err := t.viewerTokens(rand.Text()[:8], n)
 	if err != nil {
 		return nil, err
 	}
-	c := &crowd{meter: NewMeter(time.Now())}
+	c := &crowd{meter: meter, audience: &audience{meter: meter}}
 	for i, token := range tokens {
 		// Turns over formats go at half the pace of turns over gateways, so that every pair occurs.
 		format := proto.Format(i / len(t.Gateways) % proto.Formats)
 		p := newPerson(t, token.user, token.text, format, c.meter)
-		p.turn, p.recorder = i, recorder
+		p.turn, p.recorder, p.audience = i, recorder, c.audience
 		c.people = append(c.people, p)
 	}
 	if err := each(ctx, joining, c.people, func(ctx context.Context, p *person) error { return p.join(ctx) }); err != nil {

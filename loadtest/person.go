@@ -31,6 +31,8 @@ type person struct {
 	format  proto.Format
 	history *History
 	meter   *Meter
+	// What all people of the run see together; nil for somebody who watches alone.
+	audience *audience
 	// Takes every sending of a command that moves money or stock; nil for nobody.
 	recorder *Recorder
 	// How long an outcome may take and about how long to wait before asking again.
@@ -60,11 +62,19 @@ func (p *person) join(ctx context.Context) error {
 }
 
 func (p *person) connect(ctx context.Context) error {
-	v, err := Join(ctx, ViewerConfig{URL: p.target.socketURL(p.turn), Token: p.token, Format: p.format, History: p.history})
+	cfg := ViewerConfig{URL: p.target.socketURL(p.turn), Token: p.token, Format: p.format, History: p.history}
+	if p.audience != nil {
+		cfg.OnEvent, cfg.OnEnd = p.audience.event, p.audience.left
+	}
+	v, err := Join(ctx, cfg)
 	if err != nil {
+		p.meter.Count("join_failed", 1)
 		return err
 	}
 	p.meter.Time("join", v.joined)
+	if p.audience != nil {
+		p.audience.joined()
+	}
 	p.viewer = v
 	return nil
 }
@@ -89,6 +99,7 @@ func (p *person) rejoin(ctx context.Context, old *Viewer) error {
 		return err
 	}
 	p.reconnects++
+	p.meter.Count("reconnects", 1)
 	return nil
 }
 
@@ -133,6 +144,7 @@ func (p *person) ask(ctx context.Context, cmd *proto.Command) (*proto.Reply, err
 		}
 		v := p.current()
 		sent := time.Now()
+		p.meter.Count("sent."+cmd.Kind(), 1)
 		reply, err := v.Do(ctx, cmd)
 		p.note(cmd, sent, reply)
 		wait := p.askPause
@@ -143,6 +155,11 @@ func (p *person) ask(ctx context.Context, cmd *proto.Command) (*proto.Reply, err
 			e := reply.GetError()
 			if e == nil || !again[proto.Reason(e.Reason)] {
 				p.meter.Time("reply."+cmd.Kind(), time.Since(begin))
+				if e == nil {
+					p.meter.Count("ok."+cmd.Kind(), 1)
+				} else {
+					p.meter.Count("refused."+cmd.Kind()+"."+e.Reason, 1)
+				}
 				return reply, nil
 			}
 			err = fmt.Errorf("the reply is %s", e.Reason)

@@ -193,7 +193,7 @@ func TestManyAskOverALostConnection(t *testing.T) {
 func TestPeopleTakeTurnsOverGateways(t *testing.T) {
 	a, b := serve(t, nil), serve(t, nil)
 	target := Target{Gateways: []string{a.url, b.url}, Room: "demo", JWTKeyFile: keyFile(t, testKey)}
-	c, err := gather(t.Context(), target, 8, nil)
+	c, err := gather(t.Context(), target, 8, nil, NewMeter(time.Now()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func TestGatherFailsAsAWhole(t *testing.T) {
 	})
 	target := g.target()
 	target.JWTKeyFile = keyFile(t, testKey)
-	if _, err := gather(t.Context(), target, 8, nil); err == nil || !strings.Contains(err.Error(), "503") {
+	if _, err := gather(t.Context(), target, 8, nil, NewMeter(time.Now())); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("%v", err)
 	}
 	if !until(t.Context(), 10*time.Second, func() bool {

@@ -69,3 +69,23 @@ func (s Series) pad(length int) {
 		s.Gauges[name] = g
 	}
 }
+
+// last returns the newest value, 0 where there is none.
+func (g GaugeSeries) last() float64 { return g.at(g.First + len(g.Values) - 1) }
+
+// at returns the value of a second, 0 where there was none.
+func (g GaugeSeries) at(second int) float64 {
+	if second < g.First || len(g.Values) == 0 {
+		return 0
+	}
+	return g.Values[min(second-g.First, len(g.Values)-1)]
+}
+
+// peak returns the highest value and the first second that had it, 0 where there is none.
+func (g GaugeSeries) peak() (float64, int) {
+	if len(g.Values) == 0 {
+		return 0, 0
+	}
+	top := slices.Max(g.Values)
+	return top, g.First + slices.Index(g.Values, top)
+}

@@ -36,6 +36,8 @@ type Smoke struct {
 	// Recorder, if set, takes every command that moves money or stock, and its answer. The caller closes
 	// it after the run.
 	Recorder *Recorder
+	// Thresholds are limits that the run must keep.
+	Thresholds []Threshold
 	// Progress, if set, is told several times a second how far the run is.
 	Progress func(Progress)
 
@@ -59,6 +61,7 @@ var defaultPace = pace{quiet: time.Second, rush: 2 * time.Second, news: 10 * tim
 type smokeRun struct {
 	Smoke
 	front    *shopfront
+	meter    *Meter
 	host     *person
 	crowd    *crowd
 	watchers []*person
@@ -86,10 +89,10 @@ const beansEach = 700
 // giftsEach is how many gifts each gifter sends.
 const giftsEach = 6
 
-// Run plays the scenario and checks. The error is for runs that could not be played; a server that
-// failed its checks is told by the result.
+// Run plays the scenario and checks. The error is for runs in which nobody could join; a server that
+// failed its checks is told by the result, and so is a run that could not be played to its end.
 //
-// The end of ctx ends the run at once, before a verdict, and is the error.
+// The end of ctx ends the run at once: the result is partial, without a verdict.
 func (s Smoke) Run(ctx context.Context) (*Result, error) {
 	s, err := s.complete()
 	if err != nil {
@@ -98,11 +101,43 @@ func (s Smoke) Run(ctx context.Context) (*Result, error) {
 	if err := probeDatabase(ctx, s.Target); err != nil {
 		return nil, err
 	}
-	r := &smokeRun{Smoke: s, front: newShopfront(s.Target), entered: make(chan struct{}, 1), comments: map[string]bool{}}
+	if err := s.Target.Servers.check(ctx); err != nil {
+		return nil, err
+	}
 	begin := time.Now()
+	r := &smokeRun{Smoke: s, front: newShopfront(s.Target), meter: NewMeter(begin), entered: make(chan struct{}, 1), comments: map[string]bool{}}
+	result := &Result{Scenario: "smoke", Viewers: s.Viewers, Environment: describe(ctx, s.Target)}
 	stopProgress := r.reportProgress(ctx)
 	defer stopProgress()
 	defer r.end()
+	stopWatching := r.watchServers(ctx)
+	at, err := r.play(ctx)
+	if err == nil {
+		at = "checking"
+		r.enter(at)
+		result.Checks = r.checks(ctx)
+	}
+	result.Marks = stopWatching()
+	switch {
+	case ctx.Err() != nil:
+		// What stopped a step half way is no finding.
+		result.Partial, result.Checks = "the run was interrupted while "+at, nil
+	case err != nil && r.crowd == nil:
+		return nil, fmt.Errorf("%s: %w", at, err)
+	case err != nil:
+		result.Invalid = append(result.Invalid, fmt.Sprintf("%s: %v", at, err))
+	}
+	if r.crowd != nil {
+		result.Figures = r.figures()
+	}
+	result.Seconds = time.Since(begin).Seconds()
+	result.measure(r.meter)
+	result.judge(s.Thresholds)
+	return result, nil
+}
+
+// play goes through the steps, and names the last one that it began.
+func (r *smokeRun) play(ctx context.Context) (at string, err error) {
 	for _, step := range []struct {
 		name string
 		run  func(context.Context) error
@@ -116,23 +151,22 @@ func (s Smoke) Run(ctx context.Context) (*Result, error) {
 		{"stopping the sale", r.stop},
 	} {
 		r.enter(step.name)
-		err := step.run(ctx)
-		if ctx.Err() != nil {
-			err = ctx.Err() // what stopped a step half way is no finding
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", step.name, err)
+		if err := step.run(ctx); err != nil || ctx.Err() != nil {
+			return step.name, errors.Join(err, ctx.Err())
 		}
 	}
-	r.enter("checking")
-	result := &Result{Scenario: "smoke", Viewers: s.Viewers, Checks: r.checks(ctx), Latency: r.crowd.meter.Latencies()}
-	if ctx.Err() != nil {
-		return nil, fmt.Errorf("checking: %w", ctx.Err())
+	return "", nil
+}
+
+// watchServers watches them until stop is called, which waits and returns what happened to them.
+func (r *smokeRun) watchServers(ctx context.Context) (stop func() []Mark) {
+	ctx, cancel := context.WithCancel(ctx)
+	marks := make(chan []Mark, 1)
+	go func() { marks <- r.Target.Servers.watch(ctx, r.meter) }() // ends with stop, which waits for it
+	return func() []Mark {
+		cancel()
+		return <-marks
 	}
-	result.Figures = r.figures()
-	result.Seconds = time.Since(begin).Seconds()
-	result.judge()
-	return result, nil
 }
 
 // complete fills in the defaults and says what makes no run.
@@ -186,7 +220,7 @@ func (r *smokeRun) join(ctx context.Context) error {
 	if n := r.host.history.told(); n > 0 {
 		return fmt.Errorf("%w: %d comments of others came within %v, and the accounting needs a room of its own", ErrInvalid, n, r.pace.quiet)
 	}
-	crowd, err := gather(ctx, r.Target, r.Viewers, r.Recorder)
+	crowd, err := gather(ctx, r.Target, r.Viewers, r.Recorder, r.meter)
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func (r *smokeRun) talk(ctx context.Context) error {
 		at := begin.Add(time.Duration(i) * interval)
 		group.Go(func() error {
 			pause(ctx, time.Until(at))
-			return r.comment(ctx, p, i)
+			return r.comment(ctx, p, i, at)
 		})
 	}
 	for i, p := range r.watchers {
@@ -52,8 +52,11 @@ func (r *smokeRun) talk(ctx context.Context) error {
 	return group.Wait()
 }
 
-func (r *smokeRun) comment(ctx context.Context, p *person, i int) error {
-	reply, err := p.ask(ctx, &proto.Command{Command: &proto.Command_ChatSend{ChatSend: &proto.ChatSend{Text: fmt.Sprintf("comment %d of %s", i, p.id)}}})
+// comment posts number i, which was due at a time.
+func (r *smokeRun) comment(ctx context.Context, p *person, i int, due time.Time) error {
+	text := fmt.Sprintf("comment %d of %s", i, p.id)
+	r.crowd.audience.say(text, due)
+	reply, err := p.ask(ctx, &proto.Command{Command: &proto.Command_ChatSend{ChatSend: &proto.ChatSend{Text: text}}})
 	if err != nil {
 		return err
 	}

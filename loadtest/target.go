@@ -26,17 +26,25 @@ type Target struct {
 	JWTKeyFile string
 	// DatabaseURL lets the checks read Postgres; empty leaves those checks out, and the result says so.
 	DatabaseURL string
+	// RedisURL and NATSURL let the result say what the servers stand on; empty leaves that out.
+	RedisURL, NATSURL string
+	// Servers are the processes behind the gateways, as far as they are known.
+	Servers Servers
 }
 
 // readyFile is what livecart dev writes once it is ready.
 type readyFile struct {
 	Gateways []struct {
-		URL string `json:"url"`
+		URL   string `json:"url"`
+		Admin string `json:"admin"`
 	} `json:"gateways"`
 	Room        string `json:"room"`
 	HostToken   string `json:"host_token"`
 	DatabaseURL string `json:"database_url"`
 	JWTKeyFile  string `json:"jwt_key_file"`
+	RedisURL    string `json:"redis_url"`
+	NATSURL     string `json:"nats_url"`
+	PID         int    `json:"pid"`
 }
 
 // ReadTarget reads a ready file. Its error names the file and what is wrong with it.
@@ -49,9 +57,15 @@ func ReadTarget(path string) (Target, error) {
 	if err := json.Unmarshal(data, &r); err != nil {
 		return Target{}, fmt.Errorf("ready file %s: %w", path, err)
 	}
-	t := Target{Room: r.Room, HostToken: r.HostToken, DatabaseURL: r.DatabaseURL, JWTKeyFile: r.JWTKeyFile}
+	t := Target{Room: r.Room, HostToken: r.HostToken, DatabaseURL: r.DatabaseURL, JWTKeyFile: r.JWTKeyFile, RedisURL: r.RedisURL, NATSURL: r.NATSURL}
 	for _, g := range r.Gateways {
 		t.Gateways = append(t.Gateways, g.URL)
+		if g.Admin != "" {
+			t.Servers.MetricsURLs = append(t.Servers.MetricsURLs, g.Admin)
+		}
+	}
+	if _, err := lookAt(r.PID); r.PID > 0 && err == nil { // it may run elsewhere
+		t.Servers.PIDs = []int{r.PID}
 	}
 	if err := t.check(); err != nil {
 		return Target{}, fmt.Errorf("ready file %s: %w", path, err)

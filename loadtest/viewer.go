@@ -46,6 +46,9 @@ type ViewerConfig struct {
 	AfterSeq int64
 	// OnEvent, if set, is called from the reading goroutine for every event.
 	OnEvent func(*proto.Event)
+	// OnEnd, if set, is called from the reading goroutine when the connection has ended: lost says why
+	// where the viewer did not end it.
+	OnEnd func(lost error)
 	// History is continued, so that a viewer who comes back keeps one; nil begins a new one.
 	History *History
 	// JoinTimeout bounds everything up to the welcome, ReplyTimeout one command; 20 s each when 0.
@@ -212,8 +215,13 @@ func (v *Viewer) end(err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.ended = true
-	if !v.leaving {
+	if v.leaving {
+		err = nil
+	} else {
 		v.history.lost(err)
+	}
+	if v.cfg.OnEnd != nil {
+		v.cfg.OnEnd(err)
 	}
 	for _, waiting := range v.waiting {
 		for _, ch := range waiting {

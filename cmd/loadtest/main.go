@@ -17,14 +17,17 @@ import (
 // Exit codes.
 const (
 	exitPassed = 0
-	// A check failed: the summary tells which.
+	// A check or a threshold failed: the summary tells which.
 	exitFailed = 1
 	// The run says nothing about the server: it was called wrongly, could not be played or was interrupted.
 	exitInvalid = 2
 )
 
 type commands struct {
-	Run runCommand `cmd:"" help:"Run a scenario and check what came of it."`
+	Run     runCommand     `cmd:"" help:"Run a scenario and check what came of it."`
+	Compare compareCommand `cmd:"" help:"Show two results side by side."`
+	Check   checkCommand   `cmd:"" help:"Check a saved history again."`
+	Figures figuresCommand `cmd:"" help:"List what runs measure, for thresholds."`
 }
 
 func main() {
@@ -40,7 +43,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	code := goOn
 	parser, err := kong.New(&commands{},
 		kong.Name("loadtest"),
-		kong.Description("Plays a crowd against a livecart room. Exits with 1 when a check failed, with 2 when the run says nothing about the server."),
+		kong.Description("Plays a crowd against a livecart room. Exits with 1 when a check or threshold failed, with 2 when the run says nothing about the server."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(c int) { code = c }), // --help has been printed
 		kong.Bind(output{stdout, stderr}),
@@ -65,11 +68,11 @@ func exitCode(ctx context.Context, err error, stderr io.Writer) int {
 	switch {
 	case err == nil:
 		return exitPassed
-	case errors.Is(err, errFailed):
+	case errors.Is(err, errFailed), errors.Is(err, errViolated):
 		fmt.Fprintln(stderr, "loadtest:", err)
 		return exitFailed
-	case ctx.Err() != nil:
-		fmt.Fprintln(stderr, "loadtest: interrupted, nothing was judged")
+	case ctx.Err() != nil && !errors.Is(err, errInterrupted):
+		fmt.Fprintln(stderr, "loadtest:", errInterrupted)
 		return exitInvalid
 	}
 	fmt.Fprintln(stderr, "loadtest:", err)

@@ -3,7 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -56,7 +57,7 @@ func TestBadInputIsToldInOneLine(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"nothing", nil, `expected "run"`},
+		{"nothing", nil, `expected one of "run", "compare", "check", "figures"`},
 		{"unknown command", []string{"walk"}, `unexpected argument walk`},
 		{"no scenario", []string{"run", "--url", "http://127.0.0.1:1"}, `expected "<scenario>"`},
 		{"unknown scenario", []string{"run", "storm", "--ready-file", nobody(t)}, `<scenario> must be one of "smoke" but got "storm"`},
@@ -82,6 +83,20 @@ func TestBadInputIsToldInOneLine(t *testing.T) {
 		{"more viewers than files", with(ready, "--viewers", "2147483647"), "2147483647 viewers need 2147483697 open files"},
 		{"result into no folder", with(ready, "--json", missing), "--json: open " + missing + ": no such file"},
 		{"history into no folder", with(ready, "--history", missing), "--history: open " + missing + ": no such file"},
+		{"no result to compare", []string{"compare", missing, missing}, "open " + missing + ": no such file"},
+		{"one result to compare", []string{"compare", file(t, `{"version": 1}`)}, `expected "<b>"`},
+		{"no result in the file", []string{"compare", file(t, "ready!"), missing}, ": no result of a run: invalid character"},
+		{"result of another version", []string{"compare", file(t, `{"version": 9}`), missing}, ": the result has version 9, this program reads version 1"},
+		{"no history to check", []string{"check", "--database-url", "postgres://127.0.0.1:1/x"}, `expected "<history> ..."`},
+		{"history without database", []string{"check", file(t, "")}, "missing flags: --database-url=URL"},
+		{"missing history", []string{"check", missing, "--database-url", "postgres://127.0.0.1:1/x"}, "open " + missing},
+		{"empty history", []string{"check", file(t, ""), "--database-url", "postgres://127.0.0.1:1/x"}, " has no record"},
+		{"malformed history", []string{"check", file(t, "{}\n{"), "--database-url", "postgres://127.0.0.1:1/x"}, ": line 1: "},
+		{"no threshold", with(ready, "--threshold", "fast"), `--threshold: threshold "fast": position 1: expected p0 to p100, max, count, rate, gauge or last, not "fast"`},
+		{"unknown metric", with(ready, "--threshold", "p99(delivery.chatt)<1s"), `no run measures "delivery.chatt": did you mean delivery.chat?`},
+		{"server process gone", with(ready, "--server-pid", "999999999"), "server process 999999999: "},
+		{"server without metrics", with(ready, "--metrics-url", "http://127.0.0.1:1"), "server metrics: "},
+		{"result onto a full disk", with(ready, "--json", "/dev/full"), "--json: write /dev/full: no space left on device"},
 		{"result into a folder", with(ready, "--json", t.TempDir()), "is a directory"},
 	}
 	for _, tt := range tests {
@@ -144,23 +159,23 @@ func TestNoResultLeavesNoFile(t *testing.T) {
 
 func TestResultFile(t *testing.T) {
 	path := file(t, strings.Repeat("older ", 1000))
-	f, err := openResult(path)
+	f, err := openResult("--json", path, (*loadtest.Result).WriteJSON)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.write(&loadtest.Result{Scenario: "smoke", Passed: true}); err != nil {
+	// What a run leaves that is killed.
+	if got, err := readResult(path); err != nil || got.Passed || got.Partial != "the run has not ended" {
+		t.Errorf("%+v: %v", got, err)
+	}
+	if err := f.finish(&loadtest.Result{Version: loadtest.ResultVersion, Scenario: "smoke", Passed: true}); err != nil {
 		t.Fatal(err)
 	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got loadtest.Result
-	if err := json.Unmarshal(data, &got); err != nil || !got.Passed || got.Scenario != "smoke" {
-		t.Errorf("%s: %v", data, err)
+	if got, err := readResult(path); err != nil || !got.Passed || got.Scenario != "smoke" || got.Partial != "" {
+		t.Errorf("%+v: %v", got, err)
 	}
 }
 
+// An interrupted run is told as far as it came, and marked so.
 func TestInterruptedIsNoVerdict(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	release := make(chan struct{})
@@ -176,11 +191,14 @@ func TestInterruptedIsNoVerdict(t *testing.T) {
 	if code := run(ctx, args, &stdout, &stderr); code != exitInvalid {
 		t.Errorf("exit code %d", code)
 	}
-	if got := lastLine(stderr.String()); got != "loadtest: interrupted, nothing was judged\n" || stdout.Len() > 0 {
-		t.Errorf("said %q, printed %q", got, stdout.String())
+	if got := lastLine(stderr.String()); got != "loadtest: interrupted, nothing was judged\n" {
+		t.Errorf("said %q", got)
 	}
-	if _, err := os.Stat(path); !os.IsNotExist(err) {
-		t.Errorf("a result is there: %v", err)
+	if got := stdout.String(); !strings.HasSuffix(got, "\npartial: the run was interrupted while joining\nINTERRUPTED\n") {
+		t.Errorf("printed %q", got)
+	}
+	if got, err := readResult(path); err != nil || got.Partial != "the run was interrupted while joining" || got.Passed {
+		t.Errorf("%+v: %v", got, err)
 	}
 }
 
@@ -191,27 +209,63 @@ func TestVerdictsBecomeExitCodes(t *testing.T) {
 		code   int
 		says   string // on stdout
 	}{
-		"passed": {loadtest.Result{Passed: true, Checks: []loadtest.Check{held}}, exitPassed, "\npassed\n"},
-		"failed": {loadtest.Result{Checks: []loadtest.Check{held, broken}}, exitFailed, "\nFAILED\n"},
+		"passed":      {loadtest.Result{Passed: true, Checks: []loadtest.Check{held}}, exitPassed, "\npassed\n"},
+		"failed":      {loadtest.Result{Checks: []loadtest.Check{held, broken}}, exitFailed, "\nFAILED\n"},
+		"invalid":     {loadtest.Result{Checks: []loadtest.Check{held}, Invalid: []string{"late"}}, exitInvalid, "\ninvalid: late\nINVALID\n"},
+		"interrupted": {loadtest.Result{Partial: "Ctrl-C"}, exitInvalid, "\npartial: Ctrl-C\nINTERRUPTED\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
 			path := file(t, "")
-			f, err := openResult(path)
+			files, err := reportFlags{JSON: path}.open()
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = report(&tt.result, f, &stdout)
+			tt.result.Version = loadtest.ResultVersion
+			err = files.tell(&tt.result, &stdout)
 			if code := exitCode(t.Context(), err, &stderr); code != tt.code {
 				t.Errorf("exit code %d", code)
 			}
 			if !strings.HasSuffix(stdout.String(), tt.says) || (stderr.Len() == 0) != tt.result.Passed {
 				t.Errorf("printed %q, said %q", stdout.String(), stderr.String())
 			}
-			if info, err := os.Stat(path); err != nil || info.Size() == 0 {
-				t.Errorf("no result file: %v", err)
+			if got, err := readResult(path); err != nil || got.Verdict() != tt.result.Verdict() {
+				t.Errorf("%+v: %v", got, err)
 			}
 		})
+	}
+}
+
+// A disk that is full at the end takes neither the summary nor the verdict.
+func TestFullDiskLosesNoSummary(t *testing.T) {
+	path := file(t, "")
+	f, err := openResult("--json", path, (*loadtest.Result).WriteJSON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("no space left on device")
+	f.write = func(*loadtest.Result, io.Writer) error { return full }
+	other, err := openResult("--html", file(t, ""), (*loadtest.Result).WriteJSON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	err = reports{f, other}.tell(&loadtest.Result{Version: loadtest.ResultVersion, Checks: []loadtest.Check{{Name: "b", Detail: "oversold"}}}, &stdout)
+	if code := exitCode(t.Context(), err, &stderr); code != exitFailed {
+		t.Errorf("exit code %d", code)
+	}
+	if !strings.Contains(stderr.String(), "--json: no space left on device") || !strings.HasSuffix(stdout.String(), "\nFAILED\n") {
+		t.Errorf("said %q, printed %q", stderr.String(), stdout.String())
+	}
+	if got, err := readResult(other.path); err != nil || got.Verdict() != "FAILED" {
+		t.Errorf("the other report: %+v: %v", got, err)
+	}
+}
+
+func TestFigures(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"figures"}, &stdout, &stderr); code != exitPassed || !strings.Contains(stdout.String(), "delivery.chat") {
+		t.Errorf("exit code %d, printed %q, said %q", code, stdout.String(), stderr.String())
 	}
 }
 

@@ -11,9 +11,6 @@ import (
 	"livecart/loadtest"
 )
 
-// errFailed says that a check failed, after the summary told which.
-var errFailed = errors.New("a check failed")
-
 // output is where a command writes.
 type output struct{ stdout, stderr io.Writer }
 
@@ -32,19 +29,25 @@ type runCommand struct {
 	Viewers  int    `help:"How many join." default:"200"`
 	Pieces   int    `help:"Pieces of the flash sale, at most one a viewer." default:"50"`
 	Attempts int    `help:"Attempts for each piece." default:"10"`
-	JSON     string `name:"json" help:"Write the result to this file." placeholder:"FILE"`
 	History  string `name:"history" help:"Write what each client asked and was told to this file, for livecart audit --history." placeholder:"FILE"`
+
+	reportFlags
 }
 
-// Run plays the scenario, prints the summary and fails when a check did.
+// Run plays the scenario, prints the summary and fails when a check or a threshold did.
 func (c *runCommand) Run(ctx context.Context, out output) error {
 	if min(c.Viewers, c.Pieces, c.Attempts) < 1 {
 		return errors.New("--viewers, --pieces and --attempts are above 0")
+	}
+	thresholds, err := c.thresholds()
+	if err != nil {
+		return err
 	}
 	target, err := c.target()
 	if err != nil {
 		return err
 	}
+	target.Servers = c.servers(target.Servers)
 	if err := checkDescriptors(c.Viewers); err != nil {
 		return err
 	}
@@ -52,39 +55,24 @@ func (c *runCommand) Run(ctx context.Context, out output) error {
 	if err != nil {
 		return err
 	}
-	var file *resultFile
-	if c.JSON != "" {
-		if file, err = openResult(c.JSON); err != nil {
-			return errors.Join(err, history.close())
-		}
+	files, err := c.open()
+	if err != nil {
+		return errors.Join(err, history.close())
 	}
-	result, err := c.play(ctx, target, history.recorder, out.stderr)
+	result, err := c.play(ctx, target, thresholds, history.recorder, out.stderr)
 	// What was asked of the server stays worth checking where the run says nothing.
-	if err = errors.Join(err, history.close()); err != nil {
-		if file != nil {
-			file.drop()
-		}
+	err = errors.Join(err, history.close())
+	if result == nil {
+		files.drop()
 		return err
 	}
-	return report(result, file, out.stdout)
+	return errors.Join(files.tell(result, out.stdout), err)
 }
 
-// report tells the result; file may be nil.
-func report(result *loadtest.Result, file *resultFile, stdout io.Writer) error {
-	err := result.WriteSummary(stdout)
-	if file != nil {
-		err = errors.Join(err, file.write(result))
-	}
-	if !result.Passed {
-		err = errors.Join(errFailed, err)
-	}
-	return err
-}
-
-func (c *runCommand) play(ctx context.Context, target loadtest.Target, recorder *loadtest.Recorder, progress io.Writer) (*loadtest.Result, error) {
+func (c *runCommand) play(ctx context.Context, target loadtest.Target, thresholds []loadtest.Threshold, recorder *loadtest.Recorder, progress io.Writer) (*loadtest.Result, error) {
 	line := newProgressLine(progress)
 	defer line.end()
-	smoke := loadtest.Smoke{Target: target, Viewers: c.Viewers, Pieces: c.Pieces, AttemptsPerPiece: c.Attempts, Recorder: recorder, Progress: line.show}
+	smoke := loadtest.Smoke{Target: target, Viewers: c.Viewers, Pieces: c.Pieces, AttemptsPerPiece: c.Attempts, Thresholds: thresholds, Recorder: recorder, Progress: line.show}
 	if target.DatabaseURL != "" {
 		smoke.Audit = func(ctx context.Context) ([]string, error) { return audit(ctx, target.DatabaseURL) }
 	}

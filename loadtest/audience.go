@@ -1,0 +1,53 @@
+package loadtest
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"livecart/proto"
+)
+
+// audience measures what reaches all people of a run. Safe for concurrent use.
+type audience struct {
+	meter *Meter
+
+	mu      sync.Mutex
+	viewers int
+	said    sync.Map // text of a comment to the time.Time when it was due
+}
+
+// say notes when a comment was due; its text must be of its own.
+func (a *audience) say(text string, due time.Time) { a.said.Store(text, due) }
+
+// event measures one event that reached one of them.
+func (a *audience) event(ev *proto.Event) {
+	a.meter.Count("delivered", 1)
+	if m := ev.GetChatMessage(); m != nil {
+		if due, ok := a.said.Load(m.Text); ok {
+			a.meter.Time("delivery.chat", time.Since(due.(time.Time)))
+		}
+	}
+}
+
+func (a *audience) joined() { a.add(1) }
+
+// left takes in that a connection ended.
+func (a *audience) left(lost error) {
+	a.add(-1)
+	var closed *websocket.CloseError
+	if errors.As(lost, &closed) {
+		a.meter.Count(fmt.Sprintf("closed.%d", closed.Code), 1)
+	}
+}
+
+// add sets the gauge under the lock, so that the newest number is the last one told.
+func (a *audience) add(n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.viewers += n
+	a.meter.Gauge("viewers", float64(a.viewers))
+}
