@@ -1,0 +1,91 @@
+package loadtest
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// Regulars of a room: those who are in it all the time and whose full histories are checked.
+const (
+	// leastRegulars see every pair of two gateways and both formats twice.
+	leastRegulars = 8
+	// Of more viewers, one in regularsOf is a regular.
+	regularsOf = 100
+)
+
+// Plan is a scenario in the size and length of one run. Its Viewers and Stages are those of the run.
+type Plan struct {
+	Scenario
+	// Regulars are in the room from before the begin to after the end; Givers are the first of them, who
+	// send the gifts.
+	Regulars, Givers int
+}
+
+// Plan returns the scenario for so many viewers and so long; with 0 as the scenario has it. A length
+// other than the scenario's stretches stages and bursts, not stays and rates.
+func (s Scenario) Plan(viewers int, length time.Duration) (Plan, error) {
+	if viewers != 0 {
+		s.Viewers = viewers
+	}
+	if length != 0 {
+		s = s.stretch(length)
+	}
+	if err := s.check(); err != nil {
+		return Plan{}, fmt.Errorf("scenario %s: %w", s.Name, err)
+	}
+	p := Plan{Scenario: s}
+	if p.Gifts > 0 {
+		p.Givers = max(int(math.Ceil(s.Givers*float64(s.Viewers))), 1)
+	}
+	p.Regulars = min(max(p.Givers, s.Viewers/regularsOf, leastRegulars), s.Viewers)
+	return p, nil
+}
+
+// stretch returns the scenario with another length.
+func (s Scenario) stretch(length time.Duration) Scenario {
+	factor := float64(length) / float64(s.Length())
+	scale := func(d time.Duration) time.Duration { return time.Duration(math.Round(float64(d) * factor)) }
+	stages := make([]Stage, len(s.Stages))
+	for i, stage := range s.Stages {
+		stages[i] = Stage{For: scale(stage.For), To: stage.To}
+	}
+	s.Stages = stages
+	s.Bursts.Every, s.Bursts.For = scale(s.Bursts.Every), scale(s.Bursts.For)
+	return s
+}
+
+// spans cuts the stages where bursts begin and end.
+func (p Plan) spans() []span {
+	crowd := float64(p.Viewers - p.Regulars)
+	var out []span
+	begin, share := time.Duration(0), 0.0
+	for _, stage := range p.Stages {
+		end := begin + stage.For
+		at := func(t time.Duration) float64 {
+			return crowd * (share + (stage.To-share)*float64(t-begin)/float64(stage.For))
+		}
+		for from := begin; from < end; {
+			to, comments := p.untilBurst(from)
+			to = min(to, end)
+			out = append(out, span{from, to, at(from), at(to), comments})
+			from = to
+		}
+		begin, share = end, stage.To
+	}
+	return out
+}
+
+// untilBurst returns the comments a second per 1,000 viewers at a moment and until when they are so. The
+// first burst comes after a first time between two.
+func (p Plan) untilBurst(at time.Duration) (until time.Duration, comments float64) {
+	b := p.Bursts
+	if b.Every == 0 {
+		return math.MaxInt64, p.Comments
+	}
+	round := at / b.Every * b.Every
+	if quiet := round + b.Every - b.For; at < quiet {
+		return quiet, p.Comments
+	}
+	return round + b.Every, p.Comments * b.Times
+}

@@ -1,0 +1,140 @@
+package loadtest
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Limits of a scenario.
+const (
+	maxViewers = 1_000_000
+	maxStages  = 100
+	minStage   = 100 * time.Millisecond
+	maxLength  = maxSeconds * time.Second
+	minStay    = 100 * time.Millisecond
+	maxStay    = 24 * time.Hour
+	maxSigma   = 3
+	// Of comments, likes and gifts each, a second per 1,000 viewers.
+	maxRate = 100_000
+	// Comments at a fixed rate, a second.
+	maxPublish = 100_000
+	maxTimes   = 1000
+	// Characters of a comment; the number that it carries needs some, and a server takes no more than 500.
+	minMessage, maxMessage = 24, 500
+)
+
+// Scenario says how a room behaves. Its rates grow with the viewers, so that it can be played in any size.
+type Scenario struct {
+	Name string
+	// Doc tells in some sentences what it is for; Sources tell where its numbers come from.
+	Doc     string
+	Sources []string
+	// Viewers is the size of the room, 1 to 1,000,000.
+	Viewers int
+	// Stages follow one another; the first begins in a room of regulars only.
+	Stages []Stage
+	// Stay is the mean of the log-normal times that viewers stay, 0.1 s to 24 h, and StaySigma the
+	// standard deviation of their logarithm, above 0 to 3. With 0 as Stay nobody leaves by themselves.
+	Stay      time.Duration
+	StaySigma float64
+	// Returns is the part of those who come in that have been there before, 0 to 1.
+	Returns float64
+	// Comments, Likes and Gifts are numbers a second per 1,000 viewers, 0 to 100,000.
+	Comments, Likes, Gifts float64
+	// Publish is a number of comments a second in all, evenly spaced, beside the others.
+	Publish float64
+	Bursts  Bursts
+	// Givers is the part of the viewers that sends the gifts, above 0 to 1.
+	Givers float64
+	// MessageBytes is the length of a comment, 24 to 500.
+	MessageBytes int
+}
+
+// Stage is a time of 0.1 s and more during which the room grows or shrinks evenly to a part of its size.
+type Stage struct {
+	For time.Duration
+	To  float64 // 0 to 1
+}
+
+// Bursts multiply comments: the last For of each Every has Times as many.
+type Bursts struct {
+	Every, For time.Duration
+	Times      float64
+}
+
+// What a scenario has that does not say otherwise.
+func defaultScenario() Scenario {
+	return Scenario{Viewers: 1000, StaySigma: 1, Givers: 0.01, MessageBytes: 40}
+}
+
+// Length is how long all stages take.
+func (s Scenario) Length() (sum time.Duration) {
+	for _, stage := range s.Stages {
+		sum += stage.For
+	}
+	return sum
+}
+
+// check says what is outside the limits.
+func (s Scenario) check() error {
+	var all []error
+	hold := func(ok bool, format string, args ...any) {
+		if !ok {
+			all = append(all, fmt.Errorf(format, args...))
+		}
+	}
+	hold(s.Viewers >= 1 && s.Viewers <= maxViewers, "viewers are 1 to %d, not %d", maxViewers, s.Viewers)
+	hold(len(s.Stages) >= 1 && len(s.Stages) <= maxStages, "there are 1 to %d stages, not %d", maxStages, len(s.Stages))
+	for i, stage := range s.Stages {
+		hold(stage.For >= minStage && stage.For <= maxLength, "stage %d takes %v to %v, not %v", i+1, minStage, maxLength, stage.For)
+		hold(stage.To >= 0 && stage.To <= 1, "stage %d goes to 0%% to 100%%, not %g%%", i+1, stage.To*100)
+	}
+	hold(s.Length() <= maxLength, "all stages take at most %v, not %v", maxLength, s.Length())
+	hold(s.Stay == 0 || s.Stay >= minStay && s.Stay <= maxStay, "a mean stay is %v to %v, not %v", minStay, maxStay, s.Stay)
+	hold(s.StaySigma > 0 && s.StaySigma <= maxSigma, "a sigma of stays is above 0 and at most %d, not %g", maxSigma, s.StaySigma)
+	hold(s.Returns >= 0 && s.Returns <= 1, "0%% to 100%% return, not %g%%", s.Returns*100)
+	for _, rate := range []struct {
+		name  string
+		value float64
+		most  float64
+	}{{"comments", s.Comments, maxRate}, {"likes", s.Likes, maxRate}, {"gifts", s.Gifts, maxRate}, {"publish", s.Publish, maxPublish}} {
+		hold(rate.value >= 0 && rate.value <= rate.most, "a rate of %s is 0 to %g, not %g", rate.name, rate.most, rate.value)
+	}
+	if b := s.Bursts; b != (Bursts{}) {
+		hold(b.For >= minStage && b.For < b.Every, "a burst takes %v or longer and less than the time between two, not %v of %v", minStage, b.For, b.Every)
+		hold(b.Times >= 0 && b.Times <= maxTimes, "a burst has 0 to %d times the comments, not %g", maxTimes, b.Times)
+	}
+	hold(s.Givers > 0 && s.Givers <= 1, "givers are above 0%% and at most 100%%, not %g%%", s.Givers*100)
+	hold(s.MessageBytes >= minMessage && s.MessageBytes <= maxMessage, "a message has %d to %d bytes, not %d", minMessage, maxMessage, s.MessageBytes)
+	return errors.Join(all...)
+}
+
+//go:embed scenarios/*.yaml
+var scenarioFiles embed.FS
+
+// Scenarios returns those that are built in, by name. Smoke is a type of its own and not among them.
+func Scenarios() ([]Scenario, error) {
+	names, err := scenarioFiles.ReadDir("scenarios")
+	if err != nil {
+		return nil, err
+	}
+	var out []Scenario
+	for _, entry := range names {
+		data, err := scenarioFiles.ReadFile(path.Join("scenarios", entry.Name()))
+		if err != nil {
+			return nil, err
+		}
+		s, err := ParseScenario(entry.Name(), data)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	slices.SortFunc(out, func(a, b Scenario) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}

@@ -1,0 +1,113 @@
+package loadtest
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxScenarioFile is how many bytes a scenario's file has at most.
+const maxScenarioFile = 1 << 20
+
+// ParseScenario reads a scenario's file, which is YAML, from its content. The scenario is named as the
+// file is, without folder and ending. Errors name file, line and column.
+func ParseScenario(file string, data []byte) (Scenario, error) {
+	s := defaultScenario()
+	s.Name = strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
+	if len(data) > maxScenarioFile {
+		return s, fmt.Errorf("%s: it has %d bytes, a scenario has at most %d", file, len(data), maxScenarioFile)
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		return s, fmt.Errorf("%s%w", file, syntaxError(err, data))
+	}
+	if len(doc.Content) == 0 {
+		return s, fmt.Errorf("%s:1:1: the file says nothing", file)
+	}
+	if err := s.fields().read(doc.Content[0]); err != nil {
+		return s, fmt.Errorf("%s%w", file, err)
+	}
+	if err := s.check(); err != nil {
+		return s, fmt.Errorf("%s:1:1: %w", file, err)
+	}
+	return s, nil
+}
+
+var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
+
+// syntaxError gives what the YAML reader says, which knows the line only, the column at which that line's
+// text begins.
+func syntaxError(err error, data []byte) error {
+	line, what := 1, err.Error()
+	if m := yamlLine.FindStringSubmatch(what); m != nil {
+		what = m[2]
+		if n, err := strconv.Atoi(m[1]); err == nil {
+			line = n
+		}
+	}
+	column := 1
+	if lines := strings.Split(string(data), "\n"); line <= len(lines) {
+		text := lines[line-1]
+		column += len(text) - len(strings.TrimLeft(text, " "))
+	}
+	return fmt.Errorf(":%d:%d: %s", line, column, what)
+}
+
+// at says what is wrong with a node.
+func at(n *yaml.Node, format string, args ...any) error {
+	return fmt.Errorf(":%d:%d: %w", n.Line, n.Column, fmt.Errorf(format, args...))
+}
+
+// reader takes one value in or says what is wrong with it.
+type reader func(*yaml.Node) error
+
+// fields reads the fields of a mapping by name.
+type fields map[string]reader
+
+func (f fields) read(n *yaml.Node) error {
+	known := strings.Join(slices.Sorted(maps.Keys(f)), ", ")
+	if n.Kind != yaml.MappingNode {
+		return at(n, "here belong fields (%s)", known)
+	}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		read, ok := f[key.Value]
+		switch {
+		case !ok:
+			return at(key, "unknown field %q, known are %s", key.Value, known)
+		case seen[key.Value]:
+			return at(key, "%s is given twice", key.Value)
+		}
+		seen[key.Value] = true
+		if err := read(value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Scenario) fields() fields {
+	return fields{
+		"doc":     text(&s.Doc),
+		"sources": list(&s.Sources, text),
+		"viewers": whole(&s.Viewers, 1, maxViewers),
+		"stages": list(&s.Stages, func(stage *Stage) reader {
+			return fields{"for": duration(&stage.For, minStage, maxLength), "to": share(&stage.To)}.read
+		}),
+		"stay":  fields{"mean": duration(&s.Stay, minStay, maxStay), "sigma": number(&s.StaySigma, 0.01, maxSigma), "returns": share(&s.Returns)}.read,
+		"rates": fields{"comments": number(&s.Comments, 0, maxRate), "likes": number(&s.Likes, 0, maxRate), "gifts": number(&s.Gifts, 0, maxRate)}.read,
+		"bursts": fields{
+			"every": duration(&s.Bursts.Every, minStage, maxLength), "for": duration(&s.Bursts.For, minStage, maxLength), "times": number(&s.Bursts.Times, 0, maxTimes),
+		}.read,
+		"publish":       number(&s.Publish, 0, maxPublish),
+		"givers":        share(&s.Givers),
+		"message_bytes": whole(&s.MessageBytes, minMessage, maxMessage),
+	}
+}
