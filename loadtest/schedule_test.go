@@ -44,9 +44,9 @@ func TestSameSeedSameSchedule(t *testing.T) {
 	}
 }
 
-// within holds that a number drawn from a Poisson process is what is expected, give or take four of its
+// expect holds that a number drawn from a Poisson process is what is expected, give or take four of its
 // standard deviations.
-func within(t *testing.T, what string, got int, want float64) {
+func expect(t *testing.T, what string, got int, want float64) {
 	t.Helper()
 	if math.Abs(float64(got)-want) > 4*math.Sqrt(want)+1 {
 		t.Errorf("%s: %d, %.0f are expected", what, got, want)
@@ -73,12 +73,12 @@ func TestScheduleKeepsItsRates(t *testing.T) {
 		}
 	}
 	crowd := float64(viewers - p.Regulars)
-	within(t, "joins", counts[KindJoin], crowd/60*600)
-	within(t, "leaves", counts[KindLeave], crowd/60*600)
-	within(t, "likes", counts[KindLike], 5*6*600)
-	within(t, "gifts", counts[KindGift], 0.05*6*600)
-	within(t, "comments in bursts", burst, 6*0.6*6*200)
-	within(t, "other comments", counts[KindComment]-burst, 0.6*6*400)
+	expect(t, "joins", counts[KindJoin], crowd/60*600)
+	expect(t, "leaves", counts[KindLeave], crowd/60*600)
+	expect(t, "likes", counts[KindLike], 5*6*600)
+	expect(t, "gifts", counts[KindGift], 0.05*6*600)
+	expect(t, "comments in bursts", burst, 6*0.6*6*200)
+	expect(t, "other comments", counts[KindComment]-burst, 0.6*6*400)
 }
 
 // presence replays joins and leaves and returns how many of the crowd are in the room at each time.
@@ -132,7 +132,7 @@ func TestRoomIsAsBigAsItsStagesSay(t *testing.T) {
 			p := plan(t, s, 4000)
 			got := presence(t, p, 3, 10*time.Second, 20*time.Second, 40*time.Second, time.Minute, 2*time.Minute, 130*time.Second, 140*time.Second, 170*time.Second)
 			for i, share := range []float64{0.35, 0.7, 0.85, 1, 1, 0.65, 0.3, 0.3} {
-				within(t, "in the room", got[i], share*float64(p.Viewers-p.Regulars))
+				expect(t, "in the room", got[i], share*float64(p.Viewers-p.Regulars))
 			}
 		})
 	}
@@ -182,7 +182,7 @@ func TestOneSeatRoom(t *testing.T) {
 			t.Fatalf("%+v", a)
 		}
 	}
-	within(t, "comments and gifts", n, 120)
+	expect(t, "comments and gifts", n, 120)
 }
 
 func BenchmarkSchedule(b *testing.B) {
