@@ -116,7 +116,7 @@ func writeVerdicts(w io.Writer, a, b *Result) {
 			words[i][t.Threshold] = passOrFail(t.OK) + " " + t.Value
 		}
 		for _, c := range r.Checks {
-			words[i][c.Name] = c.word()
+			words[i][c.Name] = c.Word()
 		}
 	}
 	names := bothKeys(words[0], words[1])

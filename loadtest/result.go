@@ -79,7 +79,7 @@ type Mark struct {
 
 // measure takes in everything that a meter has. Seconds must be set.
 func (r *Result) measure(m *Meter) {
-	r.Version, r.Begin = ResultVersion, m.begin
+	r.Version, r.Begin = ResultVersion, m.begin.UTC()
 	r.Latency, r.Counts, r.Series = m.Latencies(), m.Totals(), m.Series()
 	r.Load, r.Rates = r.offered(), r.rates()
 }

@@ -89,3 +89,18 @@ func (g GaugeSeries) peak() (float64, int) {
 	top := slices.Max(g.Values)
 	return top, g.First + slices.Index(g.Values, top)
 }
+
+// seconds is how many the lists have.
+func (s Series) seconds() int {
+	n := 0
+	for _, per := range s.Counts {
+		n = max(n, len(per))
+	}
+	for _, ts := range s.Times {
+		n = max(n, len(ts.Count))
+	}
+	for _, g := range s.Gauges {
+		n = max(n, g.First+len(g.Values))
+	}
+	return n
+}

@@ -55,7 +55,7 @@ func (r *Result) WriteSummary(w io.Writer) error {
 	if len(r.Checks) > 0 {
 		fmt.Fprintf(tab, "\ncheck\n")
 		for _, c := range r.Checks {
-			fmt.Fprintf(tab, "%s\t%s\t%s\n", c.Name, c.word(), cmp.Or(c.Skipped, c.Detail))
+			fmt.Fprintf(tab, "%s\t%s\t%s\n", c.Name, c.Word(), cmp.Or(c.Skipped, c.Detail))
 		}
 	}
 	fmt.Fprintln(tab)
@@ -86,8 +86,8 @@ func (r *Result) losses() []Figure {
 	return losses
 }
 
-// word is how the check came out.
-func (c Check) word() string {
+// Word is how the check came out: pass, FAIL or skipped.
+func (c Check) Word() string {
 	if c.Skipped != "" {
 		return "skipped"
 	}

@@ -20,6 +20,7 @@ var (
 type reportFlags struct {
 	Threshold  []string `help:"A limit that the run must keep, such as 'p99(delivery.chat)<500ms'; may be repeated." placeholder:"LIMIT" sep:"none"`
 	JSON       string   `name:"json" help:"Write the result to this file." placeholder:"FILE"`
+	HTML       string   `name:"html" help:"Write a report with charts to this file; it needs no network." placeholder:"FILE"`
 	ServerPID  []int    `name:"server-pid" help:"Watch the CPU and memory of this process, one of this machine's; may be repeated. A ready file names its own." placeholder:"PID"`
 	MetricsURL []string `name:"metrics-url" help:"Watch this server through its admin address; may be repeated. A ready file names its own." placeholder:"URL" sep:"none"`
 }
@@ -54,7 +55,7 @@ func (f reportFlags) open() (reports, error) {
 	for _, file := range []struct {
 		flag, path string
 		write      func(*loadtest.Result, io.Writer) error
-	}{{"--json", f.JSON, (*loadtest.Result).WriteJSON}} {
+	}{{"--json", f.JSON, (*loadtest.Result).WriteJSON}, {"--html", f.HTML, (*loadtest.Result).WriteHTML}} {
 		if file.path == "" {
 			continue
 		}
