@@ -11,12 +11,10 @@ import (
 
 // Geometry of a chart, in units of its view box; the template has the same numbers.
 const (
-	chartWidth  = 960
-	chartHeight = 190
-	plotLeft    = 64
-	plotRight   = 948
-	plotTop     = 12
-	plotBottom  = 164
+	plotLeft   = 64
+	plotRight  = 948
+	plotTop    = 12
+	plotBottom = 164
 	// A line has at most as many points; more seconds share one.
 	maxPoints = 600
 	// A chart has at most as many lines, the highest ones, so that they can be told apart.

@@ -84,6 +84,10 @@ func WriteComparison(w io.Writer, a, b *Result) error {
 	fmt.Fprintf(tab, "\nlatency, ms\tA\tB\tB/A\n")
 	for _, name := range bothKeys(latency[0], latency[1]) {
 		a, b := latency[0][name], latency[1][name]
+		if a.Count == 0 || b.Count == 0 {
+			fmt.Fprintf(tab, "%s count\t%d\t%d\t-\n", name, a.Count, b.Count)
+			continue
+		}
 		row(name+" count", float64(a.Count), float64(b.Count), tellWhole)
 		row(name+" p50", a.P50, b.P50, tellNumber)
 		row(name+" p95", a.P95, b.P95, tellNumber)

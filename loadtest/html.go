@@ -101,7 +101,7 @@ func (r *Result) charts() []chart {
 	}
 	add("viewers", "Viewers", "connections", false, r.gaugeTracks(false, "viewers", "server.connections"))
 	add("deliveries", "Deliveries", "a second", false, r.countTracks(false, "delivered"))
-	add("commands", "Commands", "a second", false, r.countTracks(false, "offered", "sent", "ok"))
+	add("commands", "Offered and sent", "a second", false, r.countTracks(false, "offered", "sent"))
 	add("p99", "Latency, p99 of each second", "ms", true, r.timeTracks(func(t TimeSeries) []float64 { return t.P99 }))
 	add("p50", "Latency, p50 of each second", "ms", true, r.timeTracks(func(t TimeSeries) []float64 { return t.P50 }))
 	losses := slices.Concat(

@@ -133,7 +133,7 @@ func TestHTMLInABrowser(t *testing.T) {
 	}
 	if got := evaluate[string](t, ctx, `(() => {
 		const svg = document.querySelector('svg#viewers'), box = svg.getBoundingClientRect();
-		const at = box.left + box.width * (64 + (948 - 64) / 5) / 960;
+		const at = box.left + box.width * (64 + (948 - 64) / 5) / 984;
 		svg.dispatchEvent(new PointerEvent('pointermove', { clientX: at, clientY: box.top + 50 }));
 		return [svg.closest('.card').querySelector('time').textContent, svg.closest('.card').querySelector('.legend').textContent,
 			document.querySelector('svg#deliveries').closest('.card').querySelector('.legend').textContent].join('|');

@@ -118,7 +118,8 @@ func (r *Result) rates() []Rate {
 			joins += n
 		}
 	}
-	add("server CPU a join, ms, until the most viewers", 1000*cpu.at(at), float64(joins))
+	// A second's CPU is told by the sample that begins the next one.
+	add("server CPU a join, ms, until the most viewers", 1000*cpu.at(at+1), float64(joins))
 	return rates
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -170,6 +171,63 @@ func TestSmokeIsInterruptedWhileJoining(t *testing.T) {
 	target.HostToken, target.JWTKeyFile = "host", keyFile(t, testKey)
 	if result, err := small(target).Run(ctx); err != nil || result.Partial != "the run was interrupted while joining" {
 		t.Errorf("%v, %v", result, err)
+	}
+}
+
+// A run that cannot be played to its end is told as far as it came, and is no verdict.
+func TestSmokeBreaksOff(t *testing.T) {
+	t.Parallel()
+	r, target := openRoom(t, func(r *room) {
+		r.onCommand = func(cmd *proto.Command) bool {
+			if cmd.GetChatSend() != nil {
+				cmd.Command = &proto.Command_Ping{Ping: &proto.Ping{}} // whose ok has no comment
+			}
+			return false
+		}
+	})
+	result, err := small(target).Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Verdict() != "INVALID" || result.Passed || len(result.Invalid) != 1 || !strings.HasPrefix(result.Invalid[0], "talking: comment ") {
+		t.Errorf("%s, passed %v: %q", result.Verdict(), result.Passed, result.Invalid)
+	}
+	if len(result.Checks) > 0 || result.Counts["delivered"] == 0 || len(result.Figures) == 0 {
+		t.Errorf("checks %v, counts %v, figures %v", result.Checks, result.Counts, result.Figures)
+	}
+	r.nobodyIsLeft(t)
+}
+
+// What a run measured is in its result, and its limits are judged.
+func TestSmokeMeasures(t *testing.T) {
+	t.Parallel()
+	var looks atomic.Int64
+	admin := adminOf(t, 1, &looks)
+	_, target := openRoom(t, nil)
+	target.Servers.MetricsURLs = []string{admin.URL}
+	s := small(target)
+	for _, text := range []string{"count(delivery.chat)>0", "p99(reply.chat_send)<20s", "count(ok.gift_send)>0", "gauge(viewers)==20", "gauge(server.connections)==7", "p99(join)<1us"} {
+		limit, err := ParseThreshold(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Thresholds = append(s.Thresholds, limit)
+	}
+	result, err := s.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, got := range result.Thresholds {
+		if got.OK != (i < len(s.Thresholds)-1) {
+			t.Errorf("%+v", got)
+		}
+	}
+	if result.Verdict() != "FAILED" || result.Environment.Go == "" || result.Begin.IsZero() {
+		t.Errorf("%s: %+v", result.Verdict(), result.Environment)
+	}
+	g := result.Series.Gauges["viewers"]
+	if sent, ok := result.Counts["sent.flash_buy"], result.Counts["ok.flash_buy"]; sent < ok || ok == 0 || result.Counts["reconnects"] != giftsEach || len(g.Values) == 0 {
+		t.Errorf("counts %v, viewers %v", result.Counts, g)
 	}
 }
 

@@ -209,7 +209,12 @@ func (t Threshold) judge(r *Result) ThresholdResult {
 
 // measure returns the value in the limit's unit and as people read it.
 func (t Threshold) measure(r *Result) (float64, string, bool) {
-	plain := func(v float64) (float64, string, bool) { return v, strconv.FormatFloat(v, 'f', -1, 64), true }
+	plain := func(v float64) (float64, string, bool) {
+		if t.figure == "server.rss" {
+			return v, fmt.Sprintf("%.1f MiB", v/(1<<20)), true
+		}
+		return v, strconv.FormatFloat(v, 'f', -1, 64), true
+	}
 	switch t.function {
 	case "p", "max":
 		i := slices.IndexFunc(r.Latency, func(l Latency) bool { return l.Name == t.figure })

@@ -129,24 +129,27 @@ func dial(ctx context.Context, cfg ViewerConfig) (conn *websocket.Conn, stop fun
 		if !stop() {
 			err = ctx.Err()
 		}
-		return nil, nil, refusal(resp, err)
+		return nil, nil, refusal(resp, cfg.Format, err)
 	}
 	if conn.Subprotocol() != cfg.Format.String() {
 		stop()
 		conn.Close()
-		return nil, nil, fmt.Errorf("the server speaks %q, not %s", conn.Subprotocol(), cfg.Format)
+		return nil, nil, fmt.Errorf("the server speaks %q, not %s, which is another version of the protocol", conn.Subprotocol(), cfg.Format)
 	}
 	return conn, stop, nil
 }
 
 // refusal adds to a failed handshake what the server said, in one line.
-func refusal(resp *http.Response, err error) error {
+func refusal(resp *http.Response, format proto.Format, err error) error {
 	if resp == nil || !errors.Is(err, websocket.ErrBadHandshake) {
 		return err
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // what gorilla kept of it, which is all there is
 	var problem struct{ Reason, Detail string }
 	if json.Unmarshal(body, &problem) == nil && problem.Reason != "" {
+		if proto.Reason(problem.Reason) == proto.ReasonMalformedFrame { // for want of a subprotocol that both know
+			problem.Detail += fmt.Sprintf("; this program asked for %s: is the server of another version?", format)
+		}
 		return fmt.Errorf("%s: %s: %s", resp.Status, problem.Reason, problem.Detail)
 	}
 	return fmt.Errorf("%s: %.200q", resp.Status, bytes.TrimSpace(body))

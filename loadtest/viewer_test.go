@@ -76,7 +76,14 @@ func TestJoinFails(t *testing.T) {
 				return true
 			}
 		}, `502 Bad Gateway: "<h1>nobody\nhome</h1>"`},
-		{"other subprotocol", func(g *gateway) { g.upgrader.Subprotocols = nil }, `the server speaks "", not livecart.v1.proto`},
+		{"other version of the protocol", func(g *gateway) {
+			g.refuse = func(w http.ResponseWriter, _ *http.Request) bool {
+				w.WriteHeader(http.StatusBadRequest)
+				w.Write([]byte(`{"reason":"malformed_frame","detail":"ask for the subprotocol livecart.v9.proto or livecart.v9.json"}`))
+				return true
+			}
+		}, "400 Bad Request: malformed_frame: ask for the subprotocol livecart.v9.proto or livecart.v9.json; this program asked for livecart.v1.proto: is the server of another version?"},
+		{"other subprotocol", func(g *gateway) { g.upgrader.Subprotocols = nil }, `the server speaks "", not livecart.v1.proto, which is another version of the protocol`},
 		{"closed before the welcome", func(g *gateway) {
 			g.joined = func(c *socket) {
 				c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4403, "banned"), time.Now().Add(time.Second))

@@ -44,6 +44,9 @@ func smoke(t *testing.T, info *readyInfo, gateways ...string) *loadtest.Result {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, why := range result.Invalid {
+		t.Fatal(why)
+	}
 	for _, c := range result.Checks {
 		t.Logf("%-22s ok=%v %s%s", c.Name, c.OK, c.Detail, c.Skipped)
 	}
