@@ -44,8 +44,10 @@ type ViewerConfig struct {
 	Format proto.Format
 	// AfterSeq resumes after this number where it is above 0.
 	AfterSeq int64
-	// OnEvent, if set, is called from the reading goroutine for every event.
+	// OnEvent, if set, is called from the reading goroutine for every event, OnFrame before that for every
+	// frame with its length in bytes.
 	OnEvent func(*proto.Event)
+	OnFrame func(frame *proto.ServerFrame, bytes int)
 	// OnEnd, if set, is called from the reading goroutine when the connection has ended: lost says why
 	// where the viewer did not end it.
 	OnEnd func(lost error)
@@ -53,6 +55,9 @@ type ViewerConfig struct {
 	History *History
 	// JoinTimeout bounds everything up to the welcome, ReplyTimeout one command; 20 s each when 0.
 	JoinTimeout, ReplyTimeout time.Duration
+
+	// forgetful keeps no history of what came.
+	forgetful bool
 }
 
 // Viewer is one connection to a room. Safe for concurrent use.
@@ -82,7 +87,7 @@ func Join(ctx context.Context, cfg ViewerConfig) (*Viewer, error) {
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, cfg.JoinTimeout)
 	defer cancel()
-	conn, stop, err := dial(ctx, cfg)
+	conn, stop, err := dial(ctx, cfg, new(net.Dialer).DialContext)
 	if err != nil {
 		return nil, fmt.Errorf("join %s: %w", cfg.URL, err)
 	}
@@ -106,7 +111,7 @@ func Join(ctx context.Context, cfg ViewerConfig) (*Viewer, error) {
 
 // dial opens the WebSocket. Until stop is called, the end of ctx closes the connection: the
 // handshake itself would not notice it.
-func dial(ctx context.Context, cfg ViewerConfig) (conn *websocket.Conn, stop func() bool, err error) {
+func dial(ctx context.Context, cfg ViewerConfig, connect connector) (conn *websocket.Conn, stop func() bool, err error) {
 	address := cfg.URL
 	if cfg.AfterSeq > 0 {
 		address += "?after_seq=" + strconv.FormatInt(cfg.AfterSeq, 10)
@@ -118,7 +123,7 @@ func dial(ctx context.Context, cfg ViewerConfig) (conn *websocket.Conn, stop fun
 	stop = func() bool { return true }
 	dialer := websocket.Dialer{Subprotocols: []string{cfg.Format.String()}, ReadBufferSize: 4096, WriteBufferSize: 1024}
 	dialer.NetDialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		c, err := connect(ctx, network, addr)
 		if err == nil {
 			stop = context.AfterFunc(ctx, func() { c.Close() })
 		}
@@ -157,44 +162,46 @@ func refusal(resp *http.Response, format proto.Format, err error) error {
 
 func (v *Viewer) awaitWelcome() error {
 	for v.welcome == nil {
-		frame, err := v.read()
+		frame, bytes, err := v.read()
 		if err != nil {
 			return err
 		}
-		for _, ev := range frame.Events {
-			if w := ev.GetSessionWelcome(); w != nil {
-				v.welcome = w
-			}
-		}
-		v.take(frame)
+		v.welcome = welcomeOf(frame)
+		v.take(frame, bytes)
 	}
 	return nil
 }
 
-func (v *Viewer) read() (*proto.ServerFrame, error) {
+// read returns the next frame and its length.
+func (v *Viewer) read() (*proto.ServerFrame, int, error) {
 	_, data, err := v.conn.ReadMessage()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	frame := new(proto.ServerFrame)
-	return frame, proto.Decode(v.cfg.Format, data, frame)
+	return frame, len(data), proto.Decode(v.cfg.Format, data, frame)
 }
 
 func (v *Viewer) readAll() {
 	defer close(v.done)
 	defer v.conn.Close() // also after a frame that nobody can read
 	for {
-		frame, err := v.read()
+		frame, bytes, err := v.read()
 		if err != nil {
 			v.end(err)
 			return
 		}
-		v.take(frame)
+		v.take(frame, bytes)
 	}
 }
 
-func (v *Viewer) take(frame *proto.ServerFrame) {
-	v.history.record(frame)
+func (v *Viewer) take(frame *proto.ServerFrame, bytes int) {
+	if !v.cfg.forgetful {
+		v.history.record(frame)
+	}
+	if v.cfg.OnFrame != nil {
+		v.cfg.OnFrame(frame, bytes)
+	}
 	if v.cfg.OnEvent != nil {
 		for _, ev := range frame.Events {
 			v.cfg.OnEvent(ev)
@@ -275,7 +282,7 @@ func (v *Viewer) Do(ctx context.Context, cmd *proto.Command) (*proto.Reply, erro
 		return nil, ctx.Err()
 	case <-timer.C:
 		v.giveUp(cmd.RequestId, ch)
-		return nil, fmt.Errorf("%s: %w (%v)", cmd.Kind(), ErrNoReply, v.cfg.ReplyTimeout)
+		return nil, noReply(cmd.Kind(), v.cfg.ReplyTimeout)
 	}
 }
 
