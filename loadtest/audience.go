@@ -17,19 +17,26 @@ type audience struct {
 
 	mu      sync.Mutex
 	viewers int
-	said    sync.Map // text of a comment to the time.Time when it was due
+	said    sync.Map // text of a comment or id of a combo to the time.Time when it was due
 }
 
-// say notes when a comment was due; its text must be of its own.
+// say notes when a comment or the one gift of a combo was due; text or id must be of its own.
 func (a *audience) say(text string, due time.Time) { a.said.Store(text, due) }
 
 // event measures one event that reached one of them.
 func (a *audience) event(ev *proto.Event) {
 	a.meter.Count("delivered", 1)
-	if m := ev.GetChatMessage(); m != nil {
-		if due, ok := a.said.Load(m.Text); ok {
-			a.meter.Time("delivery.chat", time.Since(due.(time.Time)))
-		}
+	switch e := ev.Event.(type) {
+	case *proto.Event_ChatMessage:
+		a.heard("delivery.chat", e.ChatMessage.Text)
+	case *proto.Event_GiftSent:
+		a.heard("delivery.gift", e.GiftSent.ComboId)
+	}
+}
+
+func (a *audience) heard(figure, what string) {
+	if due, ok := a.said.Load(what); ok {
+		a.meter.Time(figure, time.Since(due.(time.Time)))
 	}
 }
 

@@ -57,11 +57,11 @@ func (r *smokeRun) checkBalances(ctx context.Context) Check {
 			bad = append(bad, err.Error())
 			continue
 		}
-		if got, want := reply.GetOk().GetWalletBalance().GetBalance(), beansEach-spent[p]; got != want {
-			bad = append(bad, fmt.Sprintf("%s has %d beans, %d came in and %d were sent", p.id, got, beansEach, spent[p]))
+		if got, want := reply.GetOk().GetWalletBalance().GetBalance(), p.funds-spent[p]; got != want {
+			bad = append(bad, fmt.Sprintf("%s has %d beans, %d came in and %d were sent", p.id, got, p.funds, spent[p]))
 		}
-		if !until(ctx, r.pace.news, func() bool { return p.history.beans() == beansEach-spent[p] }) {
-			bad = append(bad, fmt.Sprintf("%s was last told of %d beans, not %d", p.id, p.history.beans(), beansEach-spent[p]))
+		if !until(ctx, r.pace.news, func() bool { return p.history.beans() == p.funds-spent[p] }) {
+			bad = append(bad, fmt.Sprintf("%s was last told of %d beans, not %d", p.id, p.history.beans(), p.funds-spent[p]))
 		}
 	}
 	return verdict("balances_add_up", bad, "%d wallets", len(r.gifters))

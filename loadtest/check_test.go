@@ -239,6 +239,7 @@ func TestCheckBalances(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := played()
+			r.gifters[0].funds = beansEach
 			r.pace.news = 1 // what is not told by now is not told
 			asking(t, r, nil, tt.has)
 			tell(r.gifters[0].history, balance(tt.told, 2))

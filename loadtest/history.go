@@ -152,6 +152,13 @@ func (h *History) head() int64 {
 	return max(last, h.stats.GetHeadSeq())
 }
 
+// welcomed returns the number that the newest welcome was of.
+func (h *History) welcomed() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.welcomeSeq
+}
+
 // told returns how many comments the viewer got or was told of as left out.
 func (h *History) told() int {
 	h.mu.Lock()

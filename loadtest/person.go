@@ -35,6 +35,8 @@ type person struct {
 	audience *audience
 	// Takes every sending of a command that moves money or stock; nil for nobody.
 	recorder *Recorder
+	// Beans that were topped up for the gifts of the run.
+	funds int64
 	// How long an outcome may take and about how long to wait before asking again.
 	patience, askPause time.Duration
 
@@ -134,10 +136,14 @@ func (p *person) note(cmd *proto.Command, sent time.Time, reply *proto.Reply) {
 // outcome. It comes back on another gateway when the connection is lost. Without an outcome within
 // the person's patience it says what stood in the way last.
 func (p *person) ask(ctx context.Context, cmd *proto.Command) (*proto.Reply, error) {
+	return p.askSince(ctx, cmd, time.Now())
+}
+
+// askSince is ask for a command that was due at begin, from which latency and patience count.
+func (p *person) askSince(ctx context.Context, cmd *proto.Command, begin time.Time) (*proto.Reply, error) {
 	if cmd.RequestId == "" {
 		cmd.RequestId = NewRequestID()
 	}
-	begin := time.Now()
 	for asked := 1; ; asked++ {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()

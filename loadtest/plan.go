@@ -42,10 +42,18 @@ func (s Scenario) Plan(viewers int, length time.Duration) (Plan, error) {
 	return p, nil
 }
 
+// MostViewers is how many are in the room at most: as many as the size, what chance may add, and those
+// who leave and wait for the outcome of what they asked for.
+func (p Plan) MostViewers() int {
+	return p.Viewers + p.Viewers/20 + int(math.Ceil(6*math.Sqrt(float64(p.Viewers))))
+}
+
 // stretch returns the scenario with another length.
 func (s Scenario) stretch(length time.Duration) Scenario {
 	factor := float64(length) / float64(s.Length())
-	scale := func(d time.Duration) time.Duration { return time.Duration(math.Round(float64(d) * factor)) }
+	scale := func(d time.Duration) time.Duration {
+		return time.Duration(math.Round(float64(d) * factor)).Round(time.Millisecond)
+	}
 	stages := make([]Stage, len(s.Stages))
 	for i, stage := range s.Stages {
 		stages[i] = Stage{For: scale(stage.For), To: stage.To}

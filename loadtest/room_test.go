@@ -150,7 +150,7 @@ func (r *room) carryOut(user string, cmd *proto.Command) (*proto.Ok, proto.Reaso
 		return &proto.Ok{}, ""
 	case *proto.Command_GiftSend:
 		r.tips++
-		sent := &proto.GiftSent{TipIds: []string{fmt.Sprintf("t%d", r.tips)}, Beans: 3}
+		sent := &proto.GiftSent{TipIds: []string{fmt.Sprintf("t%d", r.tips)}, Beans: 3, ComboId: x.GiftSend.ComboId}
 		r.book(user, -3)
 		r.tellAll(&proto.Event{Event: &proto.Event_GiftSent{GiftSent: sent}})
 		return &proto.Ok{Value: &proto.Ok_GiftSent{GiftSent: sent}}, ""

@@ -104,18 +104,46 @@ func (s Smoke) Run(ctx context.Context) (*Result, error) {
 	if err := s.Target.Servers.check(ctx); err != nil {
 		return nil, err
 	}
-	begin := time.Now()
-	r := &smokeRun{Smoke: s, front: newShopfront(s.Target), meter: NewMeter(begin), entered: make(chan struct{}, 1), comments: map[string]bool{}}
-	result := &Result{Scenario: "smoke", Viewers: s.Viewers, Environment: describe(ctx, s.Target)}
+	r := newSmokeRun(s)
+	result, err := r.conduct(ctx, "smoke", []step{
+		{"joining", r.join},
+		{"topping up", r.topUp},
+		{"talking", r.talk},
+		{"settling", r.settle},
+		{"selling", r.sell},
+		{"paying", r.pay},
+		{"stopping the sale", r.stop},
+	}, r.checks)
+	if err != nil {
+		return nil, err
+	}
+	result.judge(s.Thresholds)
+	return result, nil
+}
+
+func newSmokeRun(s Smoke) *smokeRun {
+	return &smokeRun{Smoke: s, front: newShopfront(s.Target), meter: NewMeter(time.Now()), entered: make(chan struct{}, 1), comments: map[string]bool{}}
+}
+
+// step is one part of a run.
+type step struct {
+	name string
+	run  func(context.Context) error
+}
+
+// conduct goes through the steps and then the checks, and returns what was measured, not judged yet.
+func (r *smokeRun) conduct(ctx context.Context, scenario string, steps []step, checks func(context.Context) []Check) (*Result, error) {
+	begin := r.meter.begin
+	result := &Result{Scenario: scenario, Viewers: r.Viewers, Environment: describe(ctx, r.Target)}
 	stopProgress := r.reportProgress(ctx)
 	defer stopProgress()
 	defer r.end()
 	stopWatching := r.watchServers(ctx)
-	at, err := r.play(ctx)
+	at, err := r.play(ctx, steps)
 	if err == nil {
 		at = "checking"
 		r.enter(at)
-		result.Checks = r.checks(ctx)
+		result.Checks = checks(ctx)
 	}
 	result.Marks = stopWatching()
 	switch {
@@ -132,24 +160,12 @@ func (s Smoke) Run(ctx context.Context) (*Result, error) {
 	}
 	result.Seconds = time.Since(begin).Seconds()
 	result.measure(r.meter)
-	result.judge(s.Thresholds)
 	return result, nil
 }
 
 // play goes through the steps, and names the last one that it began.
-func (r *smokeRun) play(ctx context.Context) (at string, err error) {
-	for _, step := range []struct {
-		name string
-		run  func(context.Context) error
-	}{
-		{"joining", r.join},
-		{"topping up", r.topUp},
-		{"talking", r.talk},
-		{"settling", r.settle},
-		{"selling", r.sell},
-		{"paying", r.pay},
-		{"stopping the sale", r.stop},
-	} {
+func (r *smokeRun) play(ctx context.Context, steps []step) (at string, err error) {
+	for _, step := range steps {
 		r.enter(step.name)
 		if err := step.run(ctx); err != nil || ctx.Err() != nil {
 			return step.name, errors.Join(err, ctx.Err())
@@ -209,6 +225,19 @@ func (r *smokeRun) end() {
 }
 
 func (r *smokeRun) join(ctx context.Context) error {
+	if err := r.open(ctx, r.Viewers); err != nil {
+		return err
+	}
+	gifters := r.Viewers / 10
+	r.gifters, r.watchers = r.crowd.people[:gifters], r.crowd.people[gifters:]
+	for _, p := range r.gifters {
+		p.funds = beansEach
+	}
+	return nil
+}
+
+// open joins the host and n people to a room that must be live and quiet.
+func (r *smokeRun) open(ctx context.Context, n int) error {
 	r.host = newPerson(r.Target, "the host", r.Target.HostToken, proto.JSON, NewMeter(time.Now()))
 	if err := r.host.join(ctx); err != nil {
 		return err
@@ -220,13 +249,11 @@ func (r *smokeRun) join(ctx context.Context) error {
 	if n := r.host.history.told(); n > 0 {
 		return fmt.Errorf("%w: %d comments of others came within %v, and the accounting needs a room of its own", ErrInvalid, n, r.pace.quiet)
 	}
-	crowd, err := gather(ctx, r.Target, r.Viewers, r.Recorder, r.meter)
+	crowd, err := gather(ctx, r.Target, n, r.Recorder, r.meter)
 	if err != nil {
 		return err
 	}
 	r.crowd = crowd
-	gifters := r.Viewers / 10
-	r.gifters, r.watchers = crowd.people[:gifters], crowd.people[gifters:]
 	// The counters of the room settle within a few seconds of the last join.
 	if !until(ctx, r.pace.news, func() bool { return r.host.history.saw("room_stats") }) {
 		return fmt.Errorf("no room_stats came in %v", r.pace.news)
@@ -237,12 +264,12 @@ func (r *smokeRun) join(ctx context.Context) error {
 
 func (r *smokeRun) topUp(ctx context.Context) error {
 	return each(ctx, joining, r.gifters, func(ctx context.Context, p *person) error {
-		if err := r.front.topUp(ctx, p.token, beansEach); err != nil {
+		if err := r.front.topUp(ctx, p.token, p.funds); err != nil {
 			return err
 		}
-		ok := until(ctx, 15*time.Second, func() bool { return p.history.beans() >= beansEach })
+		ok := until(ctx, 15*time.Second, func() bool { return p.history.beans() >= p.funds })
 		if !ok && ctx.Err() == nil {
-			return fmt.Errorf("%s paid for %d beans and was not told of them in 15 s", p.id, beansEach)
+			return fmt.Errorf("%s paid for %d beans and was not told of them in 15 s", p.id, p.funds)
 		}
 		return ctx.Err()
 	})

@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,8 @@ type Target struct {
 	ViewerTokens []string
 	// JWTKeyFile is the HMAC secret with which further viewers' tokens are made.
 	JWTKeyFile string
+	// How long the tokens made here are good for, tokenLife when 0.
+	life time.Duration
 	// DatabaseURL lets the checks read Postgres; empty leaves those checks out, and the result says so.
 	DatabaseURL string
 	// RedisURL and NATSURL let the result say what the servers stand on; empty leaves that out.
@@ -139,17 +142,25 @@ func (t Target) viewerTokens(run string, n int) ([]viewerToken, error) {
 		return nil, err
 	}
 	for i := len(tokens); i < n; i++ {
-		user := fmt.Sprintf("load-%s-%d", run, i)
-		text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
-			"sub": user, "name": fmt.Sprintf("Viewer %d", i), "role": "viewer", "rooms": "*",
-			"exp": jwt.NewNumericDate(time.Now().Add(tokenLife)),
-		}).SignedString(key)
+		token, err := t.sign(key, fmt.Sprintf("load-%s-%d", run, i), i)
 		if err != nil {
-			return nil, fmt.Errorf("target: sign token: %w", err)
+			return nil, err
 		}
-		tokens = append(tokens, viewerToken{text, user})
+		tokens = append(tokens, token)
 	}
 	return tokens, nil
+}
+
+// sign makes the token of viewer number i.
+func (t Target) sign(key []byte, user string, i int) (viewerToken, error) {
+	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
+		"sub": user, "name": fmt.Sprintf("Viewer %d", i), "role": "viewer", "rooms": "*",
+		"exp": jwt.NewNumericDate(time.Now().Add(cmp.Or(t.life, tokenLife))),
+	}).SignedString(key)
+	if err != nil {
+		return viewerToken{}, fmt.Errorf("target: sign token: %w", err)
+	}
+	return viewerToken{text, user}, nil
 }
 
 // signingKey reads the secret as servers read it: without the line's end.

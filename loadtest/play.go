@@ -1,0 +1,229 @@
+package loadtest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"livecart/proto"
+)
+
+// Play plays a scenario's plan: regulars are in the room all the time and keep full histories, everybody
+// else comes, acts and goes as the schedule says, whatever the server does.
+type Play struct {
+	Plan   Plan
+	Seed   uint64
+	Target Target
+	// MostLate is how late 99 of 100 arrivals may be handed out at most in a valid run; 50 ms when 0.
+	MostLate   time.Duration
+	Thresholds []Threshold
+	// Audit, Recorder and Progress are as in [Smoke].
+	Audit    func(ctx context.Context) (violated []string, err error)
+	Recorder *Recorder
+	Progress func(Progress)
+
+	// How the run spends its time beside the stages; defaultPace when zero.
+	pace pace
+}
+
+// playRun is one run's state.
+type playRun struct {
+	*smokeRun
+	Play
+	visitors *visitors
+	acting   sync.WaitGroup // commands of regulars under way
+	said     int64          // comments handed out, of the pacer's goroutine
+	giftID   string
+	price    int64
+	// Commands whose outcome nobody knows.
+	unknown complaints
+	refused atomic.Int64
+}
+
+// Run plays the plan and checks. The error is for runs in which nobody could join; otherwise the result
+// tells, as that of [Smoke.Run] does.
+func (p Play) Run(ctx context.Context) (*Result, error) {
+	if err := p.Target.check(); err != nil {
+		return nil, err
+	}
+	if p.Target.HostToken == "" {
+		return nil, errors.New("target: a host's token is needed")
+	}
+	if p.Target.JWTKeyFile == "" {
+		return nil, errors.New("target: a key to sign tokens with is needed: a scenario makes one for each who comes")
+	}
+	key, err := signingKey(p.Target.JWTKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	if err := probeDatabase(ctx, p.Target); err != nil {
+		return nil, err
+	}
+	if err := p.Target.Servers.check(ctx); err != nil {
+		return nil, err
+	}
+	p.Target.life = p.Plan.Length() + tokenLife
+	if p.pace == (pace{}) {
+		p.pace = defaultPace
+	}
+	r := &playRun{Play: p, smokeRun: newSmokeRun(Smoke{
+		Target: p.Target, Viewers: p.Plan.Viewers, Audit: p.Audit, Recorder: p.Recorder, Progress: p.Progress, pace: p.pace,
+	})}
+	defer r.endPlay()
+	result, err := r.conduct(ctx, p.Plan.Name, []step{
+		{"joining", func(ctx context.Context) error { return r.open(ctx, key) }},
+		{"topping up", r.fund},
+		{"playing", r.act},
+		{"settling", r.settle},
+	}, r.checks)
+	if err != nil {
+		return nil, err
+	}
+	result.Figures = append(result.Figures, Figure{"seed", int64(p.Seed)}, Figure{"refused", r.refused.Load()})
+	if r.visitors != nil {
+		result.Figures = append(result.Figures, Figure{"resumed", r.visitors.resumed.count()})
+	}
+	if err := punctual(r.meter, p.MostLate); err != nil {
+		result.Invalid = append(result.Invalid, err.Error())
+	}
+	result.judge(p.Thresholds)
+	return result, nil
+}
+
+// endPlay ends what a step that failed left open; conduct has ended the rest.
+func (r *playRun) endPlay() {
+	r.acting.Wait()
+	if r.visitors != nil {
+		r.visitors.close()
+	}
+}
+
+// open joins the regulars.
+func (r *playRun) open(ctx context.Context, key []byte) error {
+	if err := r.smokeRun.open(ctx, r.Plan.Regulars); err != nil {
+		return err
+	}
+	r.watchers, r.gifters = r.crowd.people, r.crowd.people[:r.Plan.Givers]
+	r.visitors = newVisitors(r.Target, rand.Text()[:8], key, r.Plan.Returns > 0, r.crowd.audience)
+	return nil
+}
+
+// fund tops up what each giver will send: the schedule tells before the run.
+func (r *playRun) fund(ctx context.Context) error {
+	if r.Plan.Givers == 0 {
+		return nil
+	}
+	var err error
+	if r.giftID, r.price, err = r.front.cheapestGift(ctx); err != nil {
+		return err
+	}
+	for a := range NewSchedule(r.Plan, r.Seed).All() {
+		if a.Kind == KindGift {
+			r.gifters[a.Viewer].funds += r.price
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	var givers []*person
+	for _, p := range r.gifters {
+		// An amount that is whole in money, which is also what a giver without gifts has.
+		p.funds = (p.funds/beansEach + 1) * beansEach
+		givers = append(givers, p)
+	}
+	r.gifters = givers
+	return r.topUp(ctx)
+}
+
+// act hands out the schedule and waits for what came of it.
+func (r *playRun) act(ctx context.Context) error {
+	pacer := NewPacer(time.Now(), r.meter)
+	err := pacer.Run(ctx, NewSchedule(r.Plan, r.Seed).All(), func(a Arrival, due time.Time) {
+		switch a.Kind {
+		case KindJoin:
+			r.meter.Count("sent.join", 1)
+			r.visitors.join(ctx, a.Viewer, due)
+		case KindLeave:
+			r.meter.Count("sent.leave", 1)
+			r.visitors.leave(a.Viewer)
+		case KindComment:
+			r.say(ctx, a, due)
+		case KindLike:
+			r.likeOnce(ctx, a, due)
+		case KindGift:
+			r.give(ctx, r.gifters[a.Viewer], due)
+		}
+	})
+	r.acting.Wait()
+	r.visitors.close()
+	return err
+}
+
+// say sends a comment whose text is of its own, so that those who get it know when it was due.
+func (r *playRun) say(ctx context.Context, a Arrival, due time.Time) {
+	r.said++
+	text := fmt.Sprintf("%s %d ", r.visitors.run, r.said)
+	text += strings.Repeat("x", max(r.Plan.MessageBytes-len(text), 1))
+	r.crowd.audience.say(text, due)
+	cmd := &proto.Command{RequestId: NewRequestID(), Command: &proto.Command_ChatSend{ChatSend: &proto.ChatSend{Text: text}}}
+	r.send(ctx, a, cmd, due, func(reply *proto.Reply) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.comments[reply.GetOk().GetChatMessage().GetId()] = true
+	})
+}
+
+func (r *playRun) likeOnce(ctx context.Context, a Arrival, due time.Time) {
+	cmd := &proto.Command{RequestId: NewRequestID(), Command: &proto.Command_LikeSend{LikeSend: &proto.LikeSend{Count: 1}}}
+	r.send(ctx, a, cmd, due, func(*proto.Reply) { r.likes.Add(1) })
+}
+
+// send lets a viewer ask, and calls ok with the reply when it was done.
+func (r *playRun) send(ctx context.Context, a Arrival, cmd *proto.Command, due time.Time, ok func(*proto.Reply)) {
+	done := func(reply *proto.Reply, err error) {
+		switch {
+		case ctx.Err() != nil: // the end of the run is no outcome
+		case err != nil:
+			r.unknown.add("%v of viewer %d: %v", a.Kind, a.Viewer, err)
+		case reply.GetOk() == nil:
+			r.refused.Add(1)
+		default:
+			ok(reply)
+		}
+	}
+	if a.Viewer >= uint32(r.Plan.Regulars) {
+		if r.visitors.send(ctx, a.Viewer, cmd, due, done) {
+			r.meter.Count("sent."+a.Kind.String(), 1)
+		}
+		return
+	}
+	r.meter.Count("sent."+a.Kind.String(), 1)
+	r.acting.Go(func() { done(r.crowd.people[a.Viewer].askSince(ctx, cmd, due)) }) // ends with the outcome
+}
+
+// give sends one gift, a combo of its own.
+func (r *playRun) give(ctx context.Context, p *person, due time.Time) {
+	combo := NewRequestID()
+	r.crowd.audience.say(combo, due)
+	cmd := &proto.Command{RequestId: NewRequestID(), Command: &proto.Command_GiftSend{GiftSend: &proto.GiftSend{GiftId: r.giftID, Count: 1, ComboId: combo}}}
+	r.meter.Count("sent.gift", 1)
+	r.acting.Go(func() { // ends with the outcome
+		reply, err := p.askSince(ctx, cmd, due)
+		switch sent := reply.GetOk().GetGiftSent(); {
+		case ctx.Err() != nil:
+		case err != nil:
+			r.unknown.add("gift of %s: %v", p.id, err)
+		case sent == nil:
+			r.refused.Add(1)
+		default:
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.tips = append(r.tips, tipRecord{sender: p, key: cmd.RequestId, beans: r.price, tipIDs: sent.TipIds})
+		}
+	})
+}

@@ -1,0 +1,264 @@
+package loadtest
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"livecart/proto"
+)
+
+// evening is a second and a half of a small room in which everything happens.
+func evening(t *testing.T, target Target) Play {
+	t.Helper()
+	s := stages(Stage{500 * time.Millisecond, 1}, Stage{time.Second, 1})
+	s.Stay, s.Returns, s.Comments, s.Likes, s.Gifts, s.Givers = 500*time.Millisecond, 0.5, 500, 500, 300, 0.1
+	return Play{
+		Plan: plan(t, s, 40), Seed: 3, Target: target, MostLate: time.Minute,
+		pace: pace{quiet: 50 * time.Millisecond, news: 5 * time.Second},
+	}
+}
+
+func TestPlayPassesInAnHonestRoom(t *testing.T) {
+	t.Parallel()
+	r, target := openRoom(t, nil)
+	p := evening(t, target)
+	var history bytes.Buffer
+	p.Recorder = NewRecorder(&history)
+	result, err := p.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range result.Checks {
+		if c.Skipped == "" && !c.OK || c.Skipped != "" && c.Skipped != "no database is given" {
+			t.Errorf("%+v", c)
+		}
+	}
+	if !result.Passed || result.Scenario != "test" || result.Viewers != 40 {
+		t.Errorf("%s of %s, %d viewers, invalid: %v", result.Verdict(), result.Scenario, result.Viewers, result.Invalid)
+	}
+	// What was offered is the schedule, whatever the server did.
+	want := [kinds]int64{}
+	for a := range NewSchedule(p.Plan, p.Seed).All() {
+		want[a.Kind]++
+	}
+	for kind, n := range want {
+		name := Kind(kind).String()
+		sent := result.Counts["sent."+name]
+		if n == 0 || result.Counts["offered."+name] != n || sent > n || sent < n/2 {
+			t.Errorf("%s: %d in the schedule, %d offered, %d sent", name, n, result.Counts["offered."+name], sent)
+		}
+	}
+	if n := result.Counts["ok.gift_send"]; n != want[KindGift] {
+		t.Errorf("%d of %d gifts", n, want[KindGift])
+	}
+	if err := p.Recorder.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if records, err := ReadRecords(&history); err != nil || int64(len(records)) != want[KindGift] {
+		t.Errorf("%d of %d gifts are recorded: %v", len(records), want[KindGift], err)
+	}
+	for _, name := range []string{"join", "delivery.chat", "delivery.gift", "reply.chat_send", "reply.like_send", "reply.gift_send", "lateness"} {
+		found := false
+		for _, l := range result.Latency {
+			found = found || l.Name == name && l.Count > 0
+		}
+		if !found {
+			t.Errorf("%s was not measured", name)
+		}
+	}
+	r.nobodyIsLeft(t)
+}
+
+// A server that breaks a promise is found out by the check of that promise.
+func TestPlayFindsWhatIsBroken(t *testing.T) {
+	t.Parallel()
+	// once is true for the nth command of a kind.
+	once := func(kind string, n int64) func(*proto.Command) bool {
+		var seen atomic.Int64
+		return func(cmd *proto.Command) bool { return cmd.Kind() == kind && seen.Add(1) == n }
+	}
+	tests := []struct {
+		name, check, says string
+		breakIt           func(r *room) func(*proto.Command) bool
+	}{
+		{"a comment of nobody", "comments_accounted", "that nobody of the crowd wrote", func(r *room) func(*proto.Command) bool {
+			third := once("chat_send", 3)
+			return func(cmd *proto.Command) bool {
+				if third(cmd) {
+					r.mu.Lock()
+					defer r.mu.Unlock()
+					r.tellAll(&proto.Event{Event: &proto.Event_ChatMessage{ChatMessage: &proto.ChatMessage{Id: "ghost"}}})
+				}
+				return false
+			}
+		}},
+		{"a like too many", "likes_exact", "the total rose by", func(r *room) func(*proto.Command) bool {
+			third := once("like_send", 3)
+			return func(cmd *proto.Command) bool {
+				if third(cmd) {
+					r.mu.Lock()
+					defer r.mu.Unlock()
+					r.likes++
+				}
+				return false
+			}
+		}},
+		{"a tip told twice", "tips_told_once", "was told of tip t1 2 times", func(r *room) func(*proto.Command) bool {
+			third := once("gift_send", 3)
+			return func(cmd *proto.Command) bool {
+				if third(cmd) {
+					r.mu.Lock()
+					defer r.mu.Unlock()
+					r.tellAll(&proto.Event{Event: &proto.Event_GiftSent{GiftSent: &proto.GiftSent{TipIds: []string{"t1"}}}})
+				}
+				return false
+			}
+		}},
+		{"a gift paid twice", "balances_add_up", "beans", func(r *room) func(*proto.Command) bool {
+			third := once("wallet_get", 1)
+			return func(cmd *proto.Command) bool {
+				if third(cmd) {
+					r.mu.Lock()
+					defer r.mu.Unlock()
+					for user := range r.beans {
+						r.beans[user]--
+					}
+				}
+				return false
+			}
+		}},
+		{"connections lost", "visitors_stayed", "viewer", func(r *room) func(*proto.Command) bool {
+			tenth := once("like_send", 10)
+			return func(cmd *proto.Command) bool {
+				if tenth(cmd) {
+					r.mu.Lock()
+					defer r.mu.Unlock()
+					for c := range r.sockets {
+						c.Close()
+					}
+				}
+				return false
+			}
+		}},
+		{"a numbered event left out", "visitors_gapless", "event", func(r *room) func(*proto.Command) bool {
+			tenth := once("like_send", 10)
+			return func(cmd *proto.Command) bool {
+				if tenth(cmd) {
+					r.mu.Lock()
+					defer r.mu.Unlock()
+					r.seq++
+					r.tellAllNumbered(&proto.Event{Event: &proto.Event_FlashSoldOut{FlashSoldOut: &proto.FlashSoldOut{}}})
+				}
+				return false
+			}
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, target := openRoom(t, func(r *room) { r.onCommand = tt.breakIt(r) })
+			p := evening(t, target)
+			p.pace.news = time.Second
+			result, err := p.Run(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range result.Checks {
+				if c.Name == tt.check && c.Skipped == "" && !c.OK && strings.Contains(c.Detail, tt.says) {
+					if result.Passed {
+						t.Error("passed all the same")
+					}
+					return
+				}
+			}
+			t.Errorf("%s did not fail: %+v", tt.check, result.Checks)
+		})
+	}
+}
+
+// A delay before the answer, which the next commands do not wait for, is in every latency.
+func TestPlayCountsFromTheScheduledTime(t *testing.T) {
+	t.Parallel()
+	const delay = 300 * time.Millisecond
+	_, target := openRoom(t, func(r *room) {
+		r.onCommand = func(cmd *proto.Command) bool {
+			if cmd.Kind() == "chat_send" {
+				time.Sleep(delay)
+			}
+			return false
+		}
+	})
+	p := evening(t, target)
+	p.Plan.Gifts, p.Plan.Likes = 0, 0
+	result, err := p.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, l := range result.Latency {
+		if l.Name == "reply.chat_send" || l.Name == "delivery.chat" {
+			seen++
+			if l.P50 < milliseconds(delay.Microseconds()) {
+				t.Errorf("%+v", l)
+			}
+		}
+	}
+	if seen != 2 {
+		t.Errorf("%+v", result.Latency)
+	}
+}
+
+func TestLatePlayIsInvalid(t *testing.T) {
+	t.Parallel()
+	_, target := openRoom(t, nil)
+	p := evening(t, target)
+	p.MostLate = time.Nanosecond
+	result, err := p.Run(t.Context())
+	if err != nil || result.Passed || len(result.Invalid) != 1 || !strings.Contains(result.Invalid[0], "could not keep up") {
+		t.Errorf("%+v: %v", result, err)
+	}
+}
+
+func TestPlayIsInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	r, target := openRoom(t, func(r *room) {
+		r.onCommand = func(cmd *proto.Command) bool {
+			if cmd.Kind() == "gift_send" {
+				cancel()
+			}
+			return false
+		}
+	})
+	result, err := evening(t, target).Run(ctx)
+	if err != nil || result.Partial != "the run was interrupted while playing" || result.Passed || len(result.Checks) > 0 {
+		t.Errorf("%+v: %v", result, err)
+	}
+	r.nobodyIsLeft(t)
+}
+
+func TestPlayNeedsATarget(t *testing.T) {
+	target := Target{Gateways: []string{"http://127.0.0.1:1"}, Room: "demo", HostToken: "h", JWTKeyFile: keyFile(t, testKey)}
+	for name, tt := range map[string]struct {
+		change func(*Target)
+		want   string
+	}{
+		"no gateway":    {func(t *Target) { t.Gateways = nil }, "no gateway is given"},
+		"no host":       {func(t *Target) { t.HostToken = "" }, "a host's token is needed"},
+		"no key":        {func(t *Target) { t.JWTKeyFile = "" }, "a key to sign tokens with is needed"},
+		"key too short": {func(target *Target) { target.JWTKeyFile = keyFile(t, "short") }, "has 5 bytes, 32 are the least"},
+		"nobody there":  {func(*Target) {}, "connection refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			changed := target
+			tt.change(&changed)
+			if _, err := evening(t, changed).Run(t.Context()); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
