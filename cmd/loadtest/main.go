@@ -25,6 +25,8 @@ const (
 
 type commands struct {
 	Run     runCommand     `cmd:"" help:"Run a scenario and check what came of it."`
+	List    listCommand    `cmd:"" help:"Name the scenarios."`
+	Show    showCommand    `cmd:"" help:"Explain a scenario: what it is for, its numbers, where they come from."`
 	Compare compareCommand `cmd:"" help:"Show two results side by side."`
 	Check   checkCommand   `cmd:"" help:"Check a saved history again."`
 	Figures figuresCommand `cmd:"" help:"List what runs measure, for thresholds."`

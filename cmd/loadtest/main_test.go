@@ -57,10 +57,10 @@ func TestBadInputIsToldInOneLine(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"nothing", nil, `expected one of "run", "compare", "check", "figures"`},
+		{"nothing", nil, `expected one of "run", "list", "show", "compare", "check"`},
 		{"unknown command", []string{"walk"}, `unexpected argument walk`},
 		{"no scenario", []string{"run", "--url", "http://127.0.0.1:1"}, `expected "<scenario>"`},
-		{"unknown scenario", []string{"run", "storm", "--ready-file", nobody(t)}, `<scenario> must be one of "smoke" but got "storm"`},
+		{"unknown scenario", []string{"run", "storm", "--ready-file", nobody(t)}, `there is no scenario "storm": there are smoke, churn,`},
 		{"unknown flag", with(ready, "--loud"), "unknown flag --loud"},
 		{"no target", []string{"run", "smoke"}, "missing flags: --ready-file=FILE or --url=URL"},
 		{"two targets", with(ready, "--url", "http://127.0.0.1:1"), "can't be used together"},
@@ -78,6 +78,13 @@ func TestBadInputIsToldInOneLine(t *testing.T) {
 		{"database gone", with(url, "--host-token", "h", "--jwt-key-file", file(t, key), "--database-url", "postgres://u:secret@127.0.0.1:1/x"), "database: "},
 		{"no number", with(ready, "--viewers", "many"), `--viewers: expected a valid 64 bit int but got "many"`},
 		{"no viewers", with(ready, "--viewers", "0"), "--viewers, --pieces and --attempts are above 0"},
+		{"missing scenario file", []string{"run", "no.yaml", "--ready-file", nobody(t)}, "scenario: open no.yaml: no such file"},
+		{"smoke with a schedule", with(ready, "--seed", "2"), "--for, --seed and --most-late are for scenarios with a schedule"},
+		{"scenario with pieces", []string{"run", "steady", "--pieces", "2", "--ready-file", nobody(t)}, "--pieces and --attempts are for smoke"},
+		{"scenario without viewers", []string{"run", "steady", "--viewers", "0", "--ready-file", nobody(t)}, "--viewers, --for and --most-late are above 0"},
+		{"scenario too large", []string{"run", "steady", "--viewers", "1000001", "--ready-file", nobody(t)}, "scenario steady: viewers are 1 to 1000000, not 1000001"},
+		{"scenario too short", []string{"run", "steady", "--for", "0.2s", "--ready-file", nobody(t)}, "scenario steady: stage 1 takes 100ms"},
+		{"show of nothing", []string{"show", "storm"}, `there is no scenario "storm"`},
 		{"too few viewers", with(ready, "--viewers", "19"), "at least 20 viewers, not 19"},
 		{"more pieces than buyers", with(ready, "--pieces", "201"), "200 viewers can buy 1 to 200, not 201"},
 		{"more viewers than files", with(ready, "--viewers", "2147483647"), "2147483647 viewers need 2147483697 open files"},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"livecart/loadtest"
 )
@@ -16,7 +17,7 @@ type output struct{ stdout, stderr io.Writer }
 
 // runCommand runs one scenario.
 type runCommand struct {
-	Scenario string `arg:"" enum:"smoke" help:"Which one: smoke."`
+	Scenario string `arg:"" help:"One that loadtest list names, or a file."`
 
 	ReadyFile   string   `help:"What livecart dev --ready-file wrote." placeholder:"FILE" xor:"target" required:""`
 	URL         []string `name:"url" help:"Gateways, instead of a ready file." placeholder:"URL" xor:"target" required:""`
@@ -26,18 +27,22 @@ type runCommand struct {
 	JWTKeyFile  string   `name:"jwt-key-file" help:"HMAC secret to make viewers' tokens with, with --url." env:"LIVECART_JWT_KEY_FILE" placeholder:"FILE"`
 	DatabaseURL string   `name:"database-url" help:"Postgres to check the records in, with --url; it is only read." env:"DATABASE_URL" placeholder:"URL"`
 
-	Viewers  int    `help:"How many join." default:"200"`
-	Pieces   int    `help:"Pieces of the flash sale, at most one a viewer." default:"50"`
-	Attempts int    `help:"Attempts for each piece." default:"10"`
-	History  string `name:"history" help:"Write what each client asked and was told to this file, for livecart audit --history." placeholder:"FILE"`
+	Viewers  *int          `help:"How many viewers there are in the full room; 200 in smoke, else the scenario's own number by default." placeholder:"N"`
+	Pieces   *int          `help:"Pieces of smoke's flash sale, at most one a viewer; 50 by default." placeholder:"N"`
+	Attempts *int          `help:"Attempts for each piece of smoke's; 10 by default." placeholder:"N"`
+	For      time.Duration `help:"How long the stages of a scenario take together; its own length by default." placeholder:"TIME"`
+	Seed     *uint64       `help:"What the schedule is drawn from: the same seed gives the same schedule; 1 by default." placeholder:"N"`
+	MostLate time.Duration `help:"A run is invalid when one of a hundred arrivals is handed out later than this; 50ms by default." placeholder:"TIME"`
+	History  string        `name:"history" help:"Write what each client asked and was told to this file, for livecart audit --history." placeholder:"FILE"`
 
 	reportFlags
 }
 
 // Run plays the scenario, prints the summary and fails when a check or a threshold did.
 func (c *runCommand) Run(ctx context.Context, out output) error {
-	if min(c.Viewers, c.Pieces, c.Attempts) < 1 {
-		return errors.New("--viewers, --pieces and --attempts are above 0")
+	plan, err := c.plan()
+	if err != nil {
+		return err
 	}
 	thresholds, err := c.thresholds()
 	if err != nil {
@@ -48,7 +53,11 @@ func (c *runCommand) Run(ctx context.Context, out output) error {
 		return err
 	}
 	target.Servers = c.servers(target.Servers)
-	if err := checkDescriptors(c.Viewers); err != nil {
+	viewers := given(c.Viewers, 200)
+	if plan != nil {
+		viewers = plan.MostViewers()
+	}
+	if err := checkDescriptors(viewers); err != nil {
 		return err
 	}
 	history, err := openHistory(c.History)
@@ -59,7 +68,7 @@ func (c *runCommand) Run(ctx context.Context, out output) error {
 	if err != nil {
 		return errors.Join(err, history.close())
 	}
-	result, err := c.play(ctx, target, thresholds, history.recorder, out.stderr)
+	result, err := c.play(ctx, plan, target, thresholds, history.recorder, out.stderr)
 	// What was asked of the server stays worth checking where the run says nothing.
 	err = errors.Join(err, history.close())
 	if result == nil {
@@ -69,14 +78,22 @@ func (c *runCommand) Run(ctx context.Context, out output) error {
 	return errors.Join(files.tell(result, out.stdout), err)
 }
 
-func (c *runCommand) play(ctx context.Context, target loadtest.Target, thresholds []loadtest.Threshold, recorder *loadtest.Recorder, progress io.Writer) (*loadtest.Result, error) {
+func (c *runCommand) play(ctx context.Context, plan *loadtest.Plan, target loadtest.Target, thresholds []loadtest.Threshold, recorder *loadtest.Recorder, progress io.Writer) (*loadtest.Result, error) {
 	line := newProgressLine(progress)
 	defer line.end()
-	smoke := loadtest.Smoke{Target: target, Viewers: c.Viewers, Pieces: c.Pieces, AttemptsPerPiece: c.Attempts, Thresholds: thresholds, Recorder: recorder, Progress: line.show}
+	var auditing func(context.Context) ([]string, error)
 	if target.DatabaseURL != "" {
-		smoke.Audit = func(ctx context.Context) ([]string, error) { return audit(ctx, target.DatabaseURL) }
+		auditing = func(ctx context.Context) ([]string, error) { return audit(ctx, target.DatabaseURL) }
 	}
-	return smoke.Run(ctx)
+	if plan != nil {
+		return loadtest.Play{
+			Plan: *plan, Seed: given(c.Seed, 1), Target: target, MostLate: c.MostLate, Thresholds: thresholds, Audit: auditing, Recorder: recorder, Progress: line.show,
+		}.Run(ctx)
+	}
+	return loadtest.Smoke{
+		Target: target, Viewers: given(c.Viewers, 200), Pieces: given(c.Pieces, 50), AttemptsPerPiece: given(c.Attempts, 10),
+		Thresholds: thresholds, Audit: auditing, Recorder: recorder, Progress: line.show,
+	}.Run(ctx)
 }
 
 // target reads the ready file or what is given in its place. Variables of the environment that a
