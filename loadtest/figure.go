@@ -53,6 +53,8 @@ var MeasuredFigures = []MeasuredFigure{
 	{"join_failed", Counts, "handshakes that brought no welcome"},
 	{"closed.<code>", Counts, "connections that the server closed, by close code"},
 	{"viewers", Gauges, "connections with a welcome"},
+	{"client.cpu", Gauges, "seconds of CPU that this program has used since the run began, on Linux"},
+	{"client.rss", Gauges, "resident memory of this program, in bytes, on Linux"},
 	{"server.cpu", Gauges, "seconds of CPU that the watched servers have used since the run began"},
 	{"server.rss", Gauges, "resident memory of the watched servers, in bytes"},
 	{"server.connections", Gauges, "connections as the servers count them"},

@@ -108,14 +108,14 @@ func (r *Result) charts() []chart {
 		r.countTracks(true, "refused", "sampled", "skipped", "gaps", "reconnects", "join_failed", "closed"),
 		r.gaugeTracks(true, "server.dropped", "server.slow_closed"))
 	add("losses", "Drops, refusals and disconnects", "a second", false, losses)
-	add("cpu", "CPU of the servers", "cores", false, r.gaugeTracks(true, "server.cpu"))
-	rss := r.gaugeTracks(false, "server.rss")
+	add("cpu", "CPU of this program and of the servers", "cores", false, r.gaugeTracks(true, "client.cpu", "server.cpu"))
+	rss := r.gaugeTracks(false, "client.rss", "server.rss")
 	for _, t := range rss {
 		for i := range t.values {
 			t.values[i] /= 1 << 20
 		}
 	}
-	add("rss", "Memory of the servers", "MiB", false, rss)
+	add("rss", "Memory of this program and of the servers", "MiB", false, rss)
 	return charts
 }
 

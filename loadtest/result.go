@@ -107,6 +107,7 @@ func (r *Result) rates() []Rate {
 	viewers, cpu, rss := r.Series.Gauges["viewers"], r.Series.Gauges["server.cpu"], r.Series.Gauges["server.rss"]
 	add("deliveries a second", delivered, r.Seconds)
 	add("deliveries a server CPU second", delivered, cpu.last())
+	add("cores that this program used in its busiest second", r.Series.Gauges["client.cpu"].steepest(), 1)
 	peak, at := viewers.peak()
 	add("bytes a viewer", float64(r.Counts["bytes_in"]), peak)
 	if top, _ := rss.peak(); len(rss.Values) > 0 {

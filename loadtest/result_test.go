@@ -32,6 +32,7 @@ func sampleResult(t *testing.T) *Result {
 		for second := range 6 {
 			n := 50 * (1 + second%3)
 			m.Gauge("viewers", float64(min(200, 80*(second+1))))
+			m.Gauge("client.cpu", 0.05*float64(second*second))
 			m.Gauge("server.cpu", 0.4*float64(second))
 			m.Gauge("server.rss", 50e6+5e6*float64(second))
 			m.Gauge("server.dropped.sampled", float64(second*second))
@@ -143,6 +144,7 @@ func TestRates(t *testing.T) {
 	want := map[string]float64{
 		"deliveries a second":                                  60000 / 6.34,
 		"deliveries a server CPU second":                       60000 / 2.0,
+		"cores that this program used in its busiest second":   0.45,
 		"bytes a viewer":                                       5400000 / 200,
 		"server memory a viewer, bytes, above the first value": 25e6 / 200,
 		"server CPU a join, ms, until the most viewers":        1000 * 1.2 / 300,

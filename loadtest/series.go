@@ -81,6 +81,15 @@ func (g GaugeSeries) at(second int) float64 {
 	return g.Values[min(second-g.First, len(g.Values)-1)]
 }
 
+// steepest returns the most that the value grew in a second.
+func (g GaugeSeries) steepest() float64 {
+	most := 0.0
+	for i := 1; i < len(g.Values); i++ {
+		most = max(most, g.Values[i]-g.Values[i-1])
+	}
+	return most
+}
+
 // peak returns the highest value and the first second that had it, 0 where there is none.
 func (g GaugeSeries) peak() (float64, int) {
 	if len(g.Values) == 0 {

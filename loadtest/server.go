@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"sync"
 	"time"
 
@@ -142,12 +143,9 @@ type watcher struct {
 	marks   []Mark
 }
 
-// watch looks at the servers each second until ctx ends, and returns when which of them stopped or began
-// to answer.
+// watch looks at the servers, and at this program itself, each second until ctx ends. It returns when
+// which of the servers stopped or began to answer.
 func (s Servers) watch(ctx context.Context, m *Meter) []Mark {
-	if len(s.PIDs)+len(s.MetricsURLs) == 0 {
-		return nil
-	}
 	w := &watcher{Servers: s, meter: m, used: map[string]usage{}, told: map[string]scraped{}, missing: map[string]bool{}, first: map[string]float64{}}
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
@@ -171,6 +169,10 @@ func (w *watcher) look(ctx context.Context) {
 	asking.Wait()
 	if ctx.Err() != nil {
 		return // the end of the run is no fault of theirs
+	}
+	if own, err := lookAt(os.Getpid()); err == nil { // there is no /proc everywhere
+		w.meter.Gauge("client.cpu", w.since("client", own.cpu))
+		w.meter.Gauge("client.rss", own.rss)
 	}
 	for _, pid := range w.PIDs {
 		name := fmt.Sprintf("process %d", pid)

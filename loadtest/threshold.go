@@ -210,7 +210,7 @@ func (t Threshold) judge(r *Result) ThresholdResult {
 // measure returns the value in the limit's unit and as people read it.
 func (t Threshold) measure(r *Result) (float64, string, bool) {
 	plain := func(v float64) (float64, string, bool) {
-		if t.figure == "server.rss" {
+		if strings.HasSuffix(t.figure, ".rss") {
 			return v, fmt.Sprintf("%.1f MiB", v/(1<<20)), true
 		}
 		return v, strconv.FormatFloat(v, 'f', -1, 64), true
