@@ -77,6 +77,11 @@ func TestBadInputIsToldInOneLine(t *testing.T) {
 		{"missing tokens file", with(url, "--host-token", "h", "--tokens-file", missing), "--tokens-file: open " + missing},
 		{"database gone", with(url, "--host-token", "h", "--jwt-key-file", file(t, key), "--database-url", "postgres://u:secret@127.0.0.1:1/x"), "database: "},
 		{"no number", with(ready, "--viewers", "many"), `--viewers: expected a valid 64 bit int but got "many"`},
+		{"no rate", []string{"run", "fanout", "--ready-file", nobody(t), "--rate", "0"}, "--rate, --bytes and --join-rate are above 0"},
+		{"smoke with a rate", with(ready, "--rate", "2"), "--rate, --bytes, --idle and --join-rate are for fanout"},
+		{"fanout with a seed", []string{"run", "fanout", "--ready-file", nobody(t), "--seed", "2"}, "--seed, --most-late and --history are not for fanout"},
+		{"too few posters", []string{"run", "fanout", "--ready-file", nobody(t), "--viewers", "74"}, "50 a second need at least 75 viewers, not 74"},
+		{"nobody to join", []string{"run", "fanout", "--ready-file", nobody(t), "--viewers", "75"}, "joining: 75 of 75 viewers could not join, the first: join ws://127.0.0.1:1/"},
 		{"no viewers", with(ready, "--viewers", "0"), "--viewers, --pieces and --attempts are above 0"},
 		{"missing scenario file", []string{"run", "no.yaml", "--ready-file", nobody(t)}, "scenario: open no.yaml: no such file"},
 		{"smoke with a schedule", with(ready, "--seed", "2"), "--for, --seed and --most-late are for scenarios with a schedule"},
@@ -87,7 +92,7 @@ func TestBadInputIsToldInOneLine(t *testing.T) {
 		{"show of nothing", []string{"show", "storm"}, `there is no scenario "storm"`},
 		{"too few viewers", with(ready, "--viewers", "19"), "at least 20 viewers, not 19"},
 		{"more pieces than buyers", with(ready, "--pieces", "201"), "200 viewers can buy 1 to 200, not 201"},
-		{"more viewers than files", with(ready, "--viewers", "2147483647"), "2147483647 viewers need 2147483697 open files"},
+		{"more viewers than files", with(ready, "--viewers", "2147483647"), "2147483647 viewers need 2147483797 open files"},
 		{"result into no folder", with(ready, "--json", missing), "--json: open " + missing + ": no such file"},
 		{"history into no folder", with(ready, "--history", missing), "--history: open " + missing + ": no such file"},
 		{"no result to compare", []string{"compare", missing, missing}, "open " + missing + ": no such file"},
@@ -129,7 +134,7 @@ func TestBadInputIsToldInOneLine(t *testing.T) {
 func lastLine(text string) string {
 	var said []string
 	for line := range strings.Lines(text) {
-		if !strings.Contains(line, "viewers 200") {
+		if !strings.Contains(line, "  viewers ") {
 			said = append(said, line)
 		}
 	}
@@ -296,7 +301,7 @@ func TestEnoughDescriptors(t *testing.T) {
 		limit   uint64
 		enough  bool
 	}{
-		{200, 250, true}, {200, 249, false}, {1, 0, false}, {200, 1<<64 - 1, true}, {-1, 0, true},
+		{200, 350, true}, {200, 349, false}, {1, 0, false}, {200, 1<<64 - 1, true}, {-1, 0, true},
 	} {
 		err := enoughDescriptors(tt.viewers, tt.limit)
 		if (err == nil) != tt.enough {
@@ -313,7 +318,7 @@ func TestDescriptorLimits(t *testing.T) {
 	}
 	for name, tt := range map[string]struct{ ulimit, want string }{
 		"soft": {"ulimit -Sn 60", "connection refused"},
-		"hard": {"ulimit -n 240", "200 viewers need 250 open files and the hard limit is 240: raise it (ulimit -Hn) or take fewer viewers"},
+		"hard": {"ulimit -n 340", "200 viewers need 350 open files and the hard limit is 340: raise it (on Linux with sudo prlimit --pid $$ --nofile=350 in this shell, elsewhere with ulimit -Hn) or take fewer viewers"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), "sh", "-c", tt.ulimit+` && exec "$0" run smoke --ready-file "$1"`, self, nobody(t))

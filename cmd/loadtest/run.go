@@ -35,12 +35,17 @@ type runCommand struct {
 	MostLate time.Duration `help:"A run is invalid when one of a hundred arrivals is handed out later than this; 50ms by default." placeholder:"TIME"`
 	History  string        `name:"history" help:"Write what each client asked and was told to this file, for livecart audit --history." placeholder:"FILE"`
 
+	fanoutFlags
 	reportFlags
 }
 
 // Run plays the scenario, prints the summary and fails when a check or a threshold did.
 func (c *runCommand) Run(ctx context.Context, out output) error {
 	plan, err := c.plan()
+	if err != nil {
+		return err
+	}
+	fanout, err := c.fanout(c.Scenario, plan, c.For, c.Seed != nil || c.MostLate != 0 || c.History != "")
 	if err != nil {
 		return err
 	}
@@ -54,7 +59,10 @@ func (c *runCommand) Run(ctx context.Context, out output) error {
 	}
 	target.Servers = c.servers(target.Servers)
 	viewers := given(c.Viewers, 200)
-	if plan != nil {
+	switch {
+	case fanout != nil:
+		viewers = fanout.Viewers
+	case plan != nil:
 		viewers = plan.MostViewers()
 	}
 	if err := checkDescriptors(viewers); err != nil {
@@ -68,7 +76,7 @@ func (c *runCommand) Run(ctx context.Context, out output) error {
 	if err != nil {
 		return errors.Join(err, history.close())
 	}
-	result, err := c.play(ctx, plan, target, thresholds, history.recorder, out.stderr)
+	result, err := c.play(ctx, plan, fanout, target, thresholds, history.recorder, out.stderr)
 	// What was asked of the server stays worth checking where the run says nothing.
 	err = errors.Join(err, history.close())
 	if result == nil {
@@ -78,9 +86,13 @@ func (c *runCommand) Run(ctx context.Context, out output) error {
 	return errors.Join(files.tell(result, out.stdout), err)
 }
 
-func (c *runCommand) play(ctx context.Context, plan *loadtest.Plan, target loadtest.Target, thresholds []loadtest.Threshold, recorder *loadtest.Recorder, progress io.Writer) (*loadtest.Result, error) {
+func (c *runCommand) play(ctx context.Context, plan *loadtest.Plan, fanout *loadtest.Fanout, target loadtest.Target, thresholds []loadtest.Threshold, recorder *loadtest.Recorder, progress io.Writer) (*loadtest.Result, error) {
 	line := newProgressLine(progress)
 	defer line.end()
+	if fanout != nil {
+		fanout.Target, fanout.Thresholds, fanout.Progress = target, thresholds, line.show
+		return fanout.Run(ctx)
+	}
 	var auditing func(context.Context) ([]string, error)
 	if target.DatabaseURL != "" {
 		auditing = func(ctx context.Context) ([]string, error) { return audit(ctx, target.DatabaseURL) }

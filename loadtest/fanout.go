@@ -1,0 +1,326 @@
+package loadtest
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"livecart/proto"
+)
+
+// Fanout joins many viewers and has comments sent at a fixed rate, or none: for comparing gateways, and
+// for what idle viewers cost. It measures deliveries and their latency, accounts for every comment at
+// every viewer, and tells what the client itself used.
+type Fanout struct {
+	Target Target
+	// Viewers is how many join, over all gateways and both formats by turns; 1000 when 0.
+	Viewers int
+	// Rate is how many comments are sent a second in all, 50 when 0, at most 1000. Viewers take turns, and
+	// a server takes 20 comments in 30 s from each: it needs at least 3 viewers for 2 comments a second.
+	Rate int
+	// MessageBytes is the length of a comment, 200 when 0, 32 to 500.
+	MessageBytes int
+	// For is how long comments are sent, or nothing happens; 30 s when 0.
+	For time.Duration
+	// Idle sends no comments.
+	Idle bool
+	// JoinRate is how many joins begin a second; 500 when 0, at most 10,000.
+	JoinRate   int
+	Thresholds []Threshold
+	// Progress, if set, is told several times a second how far the run is.
+	Progress func(Progress)
+
+	// How long comments may take to reach everybody after the last one; 10 s when 0.
+	news time.Duration
+}
+
+// mostBusy is which part of the processors this program may use in a valid run: above it, what it
+// measures is how fast it reads.
+const mostBusy = 0.9
+
+// fanoutRun is one run's state.
+type fanoutRun struct {
+	Fanout
+	fanoutTally
+	swarm  Swarm
+	tokens []viewerToken
+
+	used    usage         // by this program while it was measured
+	alone   float64       // its memory before anybody joined
+	lasted  time.Duration // of the measured time
+	during  int64         // deliveries in it
+	failed  int           // joins
+	refusal error         // of the first of them
+}
+
+// Run plays and checks. The error is for runs in which not everybody could join. The end of ctx ends
+// the run at once: the result is partial, without a verdict.
+func (f Fanout) Run(ctx context.Context) (*Result, error) {
+	f, err := f.complete()
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Target.Servers.check(ctx); err != nil {
+		return nil, err
+	}
+	tag := rand.Text()[:8]
+	tokens, err := f.Target.viewerTokens(tag, f.Viewers)
+	if err != nil {
+		return nil, err
+	}
+	begin := time.Now()
+	r := &fanoutRun{Fanout: f, tokens: tokens, fanoutTally: newFanoutTally(tag, f.Viewers, NewMeter(begin))}
+	if u, err := lookAt(os.Getpid()); err == nil {
+		r.alone = u.rss
+	}
+	r.swarm, err = NewSwarm(SwarmConfig{Viewers: f.Viewers, OnFrame: r.frame, OnEnd: r.end, Goroutines: f.secure()})
+	if err != nil {
+		return nil, err
+	}
+	result := &Result{Scenario: "fanout", Viewers: f.Viewers, Environment: describe(ctx, f.Target), Checks: []Check{}}
+	if f.Idle {
+		result.Scenario = "idle"
+	}
+	watching, stop := context.WithCancel(ctx)
+	marks := make(chan []Mark, 1)
+	go func() { marks <- f.Target.Servers.watch(watching, r.meter) }() // ends with stop; its marks are awaited
+	told := make(chan struct{})
+	go func() { // ends with stop and is awaited
+		defer close(told)
+		if f.Progress != nil {
+			r.tell(watching)
+		}
+	}()
+	at, err := r.play(ctx)
+	stop()
+	result.Marks = <-marks
+	<-told
+	if closing := r.swarm.Close(); err == nil {
+		err = closing
+	}
+	switch {
+	case ctx.Err() != nil:
+		result.Partial = "the run was interrupted while " + at
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", at, err)
+	default:
+		result.Checks = r.checks()
+		result.Invalid = r.invalid()
+	}
+	result.Seconds = time.Since(begin).Seconds()
+	result.measure(r.meter)
+	result.Figures = r.figures()
+	result.Rates = append(result.Rates, r.rates()...)
+	result.judge(f.Thresholds)
+	return result, nil
+}
+
+// complete fills in the defaults and says what makes no run.
+func (f Fanout) complete() (Fanout, error) {
+	if err := f.Target.check(); err != nil {
+		return f, err
+	}
+	f.Viewers, f.Rate = cmp.Or(f.Viewers, 1000), cmp.Or(f.Rate, 50)
+	f.MessageBytes, f.JoinRate = cmp.Or(f.MessageBytes, 200), cmp.Or(f.JoinRate, 500)
+	f.For, f.news = cmp.Or(f.For, 30*time.Second), cmp.Or(f.news, 10*time.Second)
+	switch {
+	case f.Viewers < 1 || f.Viewers > maxViewers:
+		return f, fmt.Errorf("fanout has 1 to %d viewers, not %d", maxViewers, f.Viewers)
+	case f.Rate < 1 || f.Rate > 1000:
+		return f, fmt.Errorf("the rate is 1 to 1000 comments a second, not %d", f.Rate)
+	case f.MessageBytes < 32 || f.MessageBytes > maxMessage:
+		return f, fmt.Errorf("a comment has 32 to %d bytes, not %d", maxMessage, f.MessageBytes)
+	case f.JoinRate < 1 || f.JoinRate > 10000:
+		return f, fmt.Errorf("1 to 10000 join a second, not %d", f.JoinRate)
+	case f.For < time.Second || f.For > maxLength:
+		return f, fmt.Errorf("fanout takes 1 s to %v, not %v", maxLength, f.For)
+	case !f.Idle && 3*f.Rate > 2*f.Viewers:
+		return f, fmt.Errorf("a viewer may send 20 comments in 30 s: %d a second need at least %d viewers, not %d", f.Rate, (3*f.Rate+1)/2, f.Viewers)
+	}
+	return f, nil
+}
+
+// secure reports whether a gateway speaks TLS.
+func (f Fanout) secure() bool {
+	for i := range f.Target.Gateways {
+		if secure(f.Target.socketURL(i)) {
+			return true
+		}
+	}
+	return false
+}
+
+// play goes through the steps and names the last one that it began.
+func (r *fanoutRun) play(ctx context.Context) (at string, err error) {
+	measured := "sending comments"
+	if r.Idle {
+		measured = "idling"
+	}
+	for _, step := range []struct {
+		name string
+		run  func(context.Context) error
+	}{{"joining", r.join}, {measured, r.measured}, {"settling", r.settle}} {
+		r.phase.Store(step.name)
+		if err := step.run(ctx); err != nil || ctx.Err() != nil {
+			return step.name, errors.Join(err, ctx.Err())
+		}
+	}
+	return "", nil
+}
+
+// evenly is n arrivals of one kind, rate a second, viewers taking turns.
+func evenly(kind Kind, n, rate, viewers int) iter.Seq[Arrival] {
+	return func(yield func(Arrival) bool) {
+		for i := range n {
+			if !yield(Arrival{At: nth(i, rate), Viewer: uint32(i % viewers), Kind: kind}) {
+				return
+			}
+		}
+	}
+}
+
+// nth is when arrival number i comes.
+func nth(i, rate int) time.Duration { return time.Duration(i) * time.Second / time.Duration(rate) }
+
+func (r *fanoutRun) join(ctx context.Context) error {
+	outcomes := make(chan error, r.Viewers)
+	err := NewPacer(time.Now(), r.meter).Run(ctx, evenly(KindJoin, r.Viewers, r.JoinRate, r.Viewers), func(a Arrival, due time.Time) {
+		i := int(a.Viewer)
+		r.meter.Count("sent.join", 1)
+		// Turns over formats go at half the pace of turns over gateways, so that every pair occurs.
+		format := proto.Format(i / len(r.Target.Gateways) % proto.Formats)
+		cfg := ViewerConfig{URL: r.Target.socketURL(i), Token: r.tokens[i].text, Format: format}
+		r.swarm.Join(i, cfg, func(_ *proto.SessionWelcome, err error) {
+			if err == nil {
+				r.meter.Time("join", time.Since(due))
+				r.joined()
+			}
+			outcomes <- err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for range r.Viewers {
+		select {
+		case err := <-outcomes:
+			if err != nil {
+				r.meter.Count("join_failed", 1)
+				r.failed++
+				r.refusal = cmp.Or(r.refusal, err)
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if r.failed > 0 {
+		return fmt.Errorf("%d of %d viewers could not join, the first: %w", r.failed, r.Viewers, r.refusal)
+	}
+	return nil
+}
+
+// measured is the time that the run is about.
+func (r *fanoutRun) measured(ctx context.Context) error {
+	before, beforeErr := lookAt(os.Getpid())
+	begin, delivered := time.Now(), r.meter.Total("delivered")
+	r.begin.Store(&begin)
+	if !r.Idle {
+		n := int(r.For * time.Duration(r.Rate) / time.Second)
+		padding := strings.Repeat("x", r.MessageBytes)
+		err := NewPacer(begin, r.meter).Run(ctx, evenly(KindComment, n, r.Rate, r.Viewers), func(a Arrival, due time.Time) {
+			r.meter.Count("sent.comment", 1)
+			number := int(r.sent.Add(1)) - 1
+			r.say(int(a.Viewer), (r.text(number) + padding)[:r.MessageBytes], due)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	pause(ctx, time.Until(begin.Add(r.For)))
+	r.lasted, r.during = time.Since(begin), r.meter.Total("delivered")-delivered
+	if after, err := lookAt(os.Getpid()); err == nil && beforeErr == nil {
+		r.used = usage{cpu: after.cpu - before.cpu, rss: after.rss}
+	}
+	return ctx.Err()
+}
+
+// say sends one comment.
+func (r *fanoutRun) say(i int, text string, due time.Time) {
+	cmd := &proto.Command{Command: &proto.Command_ChatSend{ChatSend: &proto.ChatSend{Text: text}}}
+	r.swarm.Send(i, cmd, func(reply *proto.Reply, err error) {
+		switch {
+		case err != nil:
+			r.open.Add(1)
+		case reply.GetError() != nil:
+			r.meter.Count("refused.chat_send."+reply.GetError().Reason, 1)
+		default:
+			r.accepted.Add(1)
+			r.meter.Count("ok.chat_send", 1)
+		}
+		if err == nil {
+			r.meter.Time("reply.chat_send", time.Since(due))
+		}
+		r.answered.Add(1)
+	})
+}
+
+// settle waits until every comment has an outcome and everybody has been told of those that were
+// accepted; what is missing in the end, the check tells.
+func (r *fanoutRun) settle(ctx context.Context) error {
+	until(ctx, r.news, func() bool { return r.answered.Load() == r.sent.Load() && r.lost() == 0 })
+	return ctx.Err()
+}
+
+// invalid says what makes the run tell nothing about the server.
+func (r *fanoutRun) invalid() (why []string) {
+	if err := punctual(r.meter, 0); err != nil {
+		why = append(why, err.Error())
+	}
+	if n := r.strangers.Load(); n > 0 {
+		why = append(why, fmt.Sprintf("comments of others came %d times: the accounting needs a room of its own", n))
+	}
+	if cores := r.cores(); cores > mostBusy*r.processors() {
+		why = append(why, fmt.Sprintf("this program was the limit: it used %.1f of %.0f processors; take fewer viewers, or more machines", cores, r.processors()))
+	}
+	return why
+}
+
+// processors is how many this program may use.
+func (r *fanoutRun) processors() float64 { return float64(runtime.GOMAXPROCS(0)) }
+
+// cores is how many processors this program used while it was measured.
+func (r *fanoutRun) cores() float64 {
+	if r.lasted == 0 {
+		return 0
+	}
+	return r.used.cpu / r.lasted.Seconds()
+}
+
+// rates are those of the measured time and of this program.
+func (r *fanoutRun) rates() []Rate {
+	if r.lasted == 0 {
+		return nil
+	}
+	rates := []Rate{{"deliveries a second while measured", float64(r.during) / r.lasted.Seconds()}}
+	if r.used.rss > 0 {
+		rates = append(rates, Rate{"client processors used while measured", r.cores()}, Rate{"client memory, bytes", r.used.rss},
+			Rate{"client memory a viewer, bytes", (r.used.rss - r.alone) / float64(r.Viewers)})
+	}
+	return rates
+}
+
+// tell reports progress until ctx ends.
+func (r *fanoutRun) tell(ctx context.Context) {
+	for ctx.Err() == nil {
+		phase, _ := r.phase.Load().(string)
+		r.Progress(Progress{Phase: phase, Viewers: r.viewers(), Comments: r.sent.Load()})
+		pause(ctx, 250*time.Millisecond)
+	}
+}
