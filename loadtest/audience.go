@@ -23,14 +23,24 @@ type audience struct {
 // say notes when a comment or the one gift of a combo was due; text or id must be of its own.
 func (a *audience) say(text string, due time.Time) { a.said.Store(text, due) }
 
-// event measures one event that reached one of them.
-func (a *audience) event(ev *proto.Event) {
-	a.meter.Count("delivered", 1)
-	switch e := ev.Event.(type) {
-	case *proto.Event_ChatMessage:
-		a.heard("delivery.chat", e.ChatMessage.Text)
-	case *proto.Event_GiftSent:
-		a.heard("delivery.gift", e.GiftSent.ComboId)
+// frame measures one frame that reached one of them.
+func (a *audience) frame(frame *proto.ServerFrame, bytes int) {
+	a.meter.Count("frames_in", 1)
+	a.meter.Count("bytes_in", int64(bytes))
+	a.meter.Count("delivered", int64(len(frame.Events)))
+	if frame.Sampled > 0 {
+		a.meter.Count("sampled", int64(frame.Sampled))
+	}
+	if frame.Skipped > 0 {
+		a.meter.Count("skipped", int64(frame.Skipped))
+	}
+	for _, ev := range frame.Events {
+		switch e := ev.Event.(type) {
+		case *proto.Event_ChatMessage:
+			a.heard("delivery.chat", e.ChatMessage.Text)
+		case *proto.Event_GiftSent:
+			a.heard("delivery.gift", e.GiftSent.ComboId)
+		}
 	}
 }
 

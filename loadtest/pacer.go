@@ -60,7 +60,7 @@ func (p *Pacer) wait(ctx context.Context, timer *time.Timer, due time.Time) erro
 }
 
 // punctual says whether a run was played on time: 99 of 100 arrivals not later than most, 50 ms when 0.
-// The error is an ErrInvalid: what such a run measured is what the generator could do.
+// What an unpunctual run measured is what the generator could do.
 func punctual(m *Meter, most time.Duration) error {
 	if most == 0 {
 		most = defaultMostLate
@@ -69,8 +69,8 @@ func punctual(m *Meter, most time.Duration) error {
 	for _, l := range m.Latencies() {
 		const kept = 1.001 // times are kept to three digits, the last one rounded up
 		if l.Name == figureLateness && l.P99 > limit*kept {
-			return fmt.Errorf("%w: the generator could not keep up: 1 of 100 arrivals was handed out %.0f ms late or later, %.0f ms is the limit; take fewer viewers, or more machines",
-				ErrInvalid, l.P99, limit)
+			return fmt.Errorf("the generator could not keep up: 1 of 100 arrivals was handed out %.0f ms late or later, %.0f ms is the limit; take fewer viewers, or more machines",
+				l.P99, limit)
 		}
 	}
 	return nil

@@ -66,7 +66,7 @@ func (p *person) join(ctx context.Context) error {
 func (p *person) connect(ctx context.Context) error {
 	cfg := ViewerConfig{URL: p.target.socketURL(p.turn), Token: p.token, Format: p.format, History: p.history}
 	if p.audience != nil {
-		cfg.OnEvent, cfg.OnEnd = p.audience.event, p.audience.left
+		cfg.OnFrame, cfg.OnEnd = p.audience.frame, p.audience.left
 	}
 	v, err := Join(ctx, cfg)
 	if err != nil {

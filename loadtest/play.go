@@ -74,7 +74,7 @@ func (p Play) Run(ctx context.Context) (*Result, error) {
 	r := &playRun{Play: p, smokeRun: newSmokeRun(Smoke{
 		Target: p.Target, Viewers: p.Plan.Viewers, Audit: p.Audit, Recorder: p.Recorder, Progress: p.Progress, pace: p.pace,
 	})}
-	defer r.endPlay()
+	defer r.endPlay(ctx)
 	result, err := r.conduct(ctx, p.Plan.Name, []step{
 		{"joining", func(ctx context.Context) error { return r.open(ctx, key) }},
 		{"topping up", r.fund},
@@ -96,10 +96,10 @@ func (p Play) Run(ctx context.Context) (*Result, error) {
 }
 
 // endPlay ends what a step that failed left open; conduct has ended the rest.
-func (r *playRun) endPlay() {
+func (r *playRun) endPlay(ctx context.Context) {
 	r.acting.Wait()
 	if r.visitors != nil {
-		r.visitors.close()
+		r.visitors.close(ctx)
 	}
 }
 
@@ -109,8 +109,9 @@ func (r *playRun) open(ctx context.Context, key []byte) error {
 		return err
 	}
 	r.watchers, r.gifters = r.crowd.people, r.crowd.people[:r.Plan.Givers]
-	r.visitors = newVisitors(r.Target, rand.Text()[:8], key, r.Plan.Returns > 0, r.crowd.audience)
-	return nil
+	var err error
+	r.visitors, err = newVisitors(r.Target, r.Plan.MostViewers(), key, rand.Text()[:8], r.Plan.Returns > 0, r.crowd.audience)
+	return err
 }
 
 // fund tops up what each giver will send: the schedule tells before the run.
@@ -147,7 +148,7 @@ func (r *playRun) act(ctx context.Context) error {
 		switch a.Kind {
 		case KindJoin:
 			r.meter.Count("sent.join", 1)
-			r.visitors.join(ctx, a.Viewer, due)
+			r.visitors.join(a.Viewer, due)
 		case KindLeave:
 			r.meter.Count("sent.leave", 1)
 			r.visitors.leave(a.Viewer)
@@ -160,8 +161,7 @@ func (r *playRun) act(ctx context.Context) error {
 		}
 	})
 	r.acting.Wait()
-	r.visitors.close()
-	return err
+	return errors.Join(err, r.visitors.close(ctx))
 }
 
 // say sends a comment whose text is of its own, so that those who get it know when it was due.
@@ -197,7 +197,7 @@ func (r *playRun) send(ctx context.Context, a Arrival, cmd *proto.Command, due t
 		}
 	}
 	if a.Viewer >= uint32(r.Plan.Regulars) {
-		if r.visitors.send(ctx, a.Viewer, cmd, due, done) {
+		if r.visitors.send(a.Viewer, cmd, due, done) {
 			r.meter.Count("sent."+a.Kind.String(), 1)
 		}
 		return

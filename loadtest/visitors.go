@@ -10,6 +10,10 @@ import (
 	"livecart/proto"
 )
 
+// handshaking is how many handshakes of visitors are under way at once. What has to wait for its turn is
+// late, and join tells.
+const handshaking = 1024
+
 // visitors are those of a run who come and go, by their numbers in the schedule. Its methods return at
 // once and must be called by one goroutine.
 type visitors struct {
@@ -19,22 +23,31 @@ type visitors struct {
 	returns  bool
 	meter    *Meter
 	audience *audience
+	swarm    Swarm
 
 	in   map[uint32]*visitor
 	last map[uint32]int64 // number of the last numbered event, of those who may come back
-	all  sync.WaitGroup   // joins, commands and leaves under way
+	all  sync.WaitGroup   // seats taken
+	done bool             // close was called
 
-	// Handshakes without a welcome, connections lost, resumed ones.
-	failed, lost, resumed complaints
-	gaps                  complaints
+	seats []atomic.Pointer[visitor] // by number in the swarm
+	mu    sync.Mutex
+	free  []int // seats
+
+	// Handshakes without a welcome, connections lost, numbered events missed, and stays that were resumed.
+	failed, lost, gaps, resumed complaints
 }
 
 // visitor is one stay.
 type visitor struct {
-	joined chan struct{} // closed when the handshake has ended
-	viewer *Viewer       // nil until then, and when it failed
-	asking sync.WaitGroup
-	last   atomic.Int64
+	number uint32
+	seat   int
+	last   atomic.Int64 // number of the last numbered event
+
+	// What ends a stay is done under mu, so that it never meets the next one in the seat.
+	mu                      sync.Mutex
+	welcomed, leaving, over bool
+	asking                  int // commands without outcome
 }
 
 // complaints count what went wrong, or happened, and keep the first.
@@ -68,94 +81,145 @@ func (c *complaints) check(name, fine string) Check {
 	return Check{Name: name, Detail: fmt.Sprintf("%d, first: %s", c.n, c.first)}
 }
 
-func newVisitors(t Target, run string, key []byte, returns bool, a *audience) *visitors {
-	return &visitors{target: t, run: run, key: key, returns: returns, meter: a.meter, audience: a, in: map[uint32]*visitor{}, last: map[uint32]int64{}}
+func newVisitors(t Target, most int, key []byte, run string, returns bool, a *audience) (*visitors, error) {
+	vs := &visitors{
+		target: t, run: run, key: key, returns: returns, meter: a.meter, audience: a,
+		in: map[uint32]*visitor{}, last: map[uint32]int64{}, seats: make([]atomic.Pointer[visitor], most),
+	}
+	cfg := SwarmConfig{Viewers: most, Handshakes: handshaking, OnFrame: vs.frame, OnEnd: vs.ended}
+	for i := range t.Gateways {
+		cfg.Goroutines = cfg.Goroutines || secure(t.socketURL(i))
+	}
+	for seat := range most {
+		vs.free = append(vs.free, seat)
+	}
+	var err error
+	vs.swarm, err = NewSwarm(cfg)
+	return vs, err
 }
 
 // join begins the handshake of a visitor that was due.
-func (vs *visitors) join(ctx context.Context, i uint32, due time.Time) {
-	v := &visitor{joined: make(chan struct{})}
+func (vs *visitors) join(i uint32, due time.Time) {
+	v := &visitor{number: i}
 	vs.in[i] = v
 	v.last.Store(vs.last[i])
 	delete(vs.last, i)
-	vs.all.Go(func() { // ends with the handshake
-		defer close(v.joined)
-		viewer, err := vs.connect(ctx, i, v)
-		switch {
-		case err == nil:
-			v.viewer = viewer
-			vs.meter.Time("join", time.Since(due))
-			vs.audience.joined()
-		case ctx.Err() == nil:
-			vs.meter.Count("join_failed", 1)
-			vs.failed.add("viewer %d: %v", i, err)
-		}
-	})
-}
-
-func (vs *visitors) connect(ctx context.Context, i uint32, v *visitor) (*Viewer, error) {
 	token, err := vs.target.sign(vs.key, fmt.Sprintf("load-%s-%d", vs.run, i), int(i))
+	if err == nil && !vs.sit(v) {
+		err = fmt.Errorf("all %d connections are taken", len(vs.seats))
+	}
 	if err != nil {
-		return nil, err
-	}
-	gateways := len(vs.target.Gateways)
-	return Join(ctx, ViewerConfig{
-		URL: vs.target.socketURL(int(i)), Token: token.text, Format: proto.Format(int(i) / gateways % proto.Formats), AfterSeq: v.last.Load(),
-		OnEvent: func(ev *proto.Event) { vs.event(i, v, ev) },
-		OnEnd: func(lost error) {
-			vs.audience.left(lost)
-			if lost != nil {
-				vs.lost.add("viewer %d: %v", i, lost)
-			}
-		},
-	})
-}
-
-// event follows the numbers of the numbered events.
-func (vs *visitors) event(i uint32, v *visitor, ev *proto.Event) {
-	vs.audience.event(ev)
-	if w := ev.GetSessionWelcome(); w != nil {
-		if w.Resumed {
-			vs.resumed.add("viewer %d", i)
-		} else {
-			v.last.Store(w.Seq)
-		}
-	}
-	last := v.last.Load()
-	if ev.Seq <= last {
+		v.over = true
+		vs.fail(v, err)
 		return
 	}
-	if missing := ev.Seq - last - 1; missing > 0 {
-		vs.meter.Count("gaps", missing)
-		vs.gaps.add("viewer %d: event %d came after %d", i, ev.Seq, last)
+	cfg := ViewerConfig{
+		URL: vs.target.socketURL(int(i)), Token: token.text, Format: proto.Format(int(i) / len(vs.target.Gateways) % proto.Formats), AfterSeq: v.last.Load(),
 	}
-	v.last.Store(ev.Seq)
+	vs.swarm.Join(v.seat, cfg, func(_ *proto.SessionWelcome, err error) {
+		if err != nil {
+			vs.fail(v, err)
+			vs.rise(v)
+			return
+		}
+		vs.meter.Time("join", time.Since(due))
+		vs.audience.joined()
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.welcomed = true
+		vs.mayLeave(v)
+	})
+}
+
+func (vs *visitors) fail(v *visitor, err error) {
+	vs.meter.Count("join_failed", 1)
+	vs.failed.add("viewer %d: %v", v.number, err)
+}
+
+// sit gives a visitor a seat, if there is one.
+func (vs *visitors) sit(v *visitor) bool {
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	n := len(vs.free)
+	if n == 0 {
+		return false
+	}
+	v.seat = vs.free[n-1]
+	vs.free = vs.free[:n-1]
+	vs.seats[v.seat].Store(v)
+	vs.all.Add(1)
+	return true
+}
+
+// rise takes in that a stay is over.
+func (vs *visitors) rise(v *visitor) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.over = true
+	vs.mayFree(v)
+}
+
+// mayFree takes the seat back from one whose stay is over and who has nothing left to wait for: until then
+// nobody else may have it, who would get the answers. The caller holds the visitor's mu.
+func (vs *visitors) mayFree(v *visitor) {
+	if !v.over || v.asking > 0 {
+		return
+	}
+	vs.mu.Lock()
+	vs.free = append(vs.free, v.seat)
+	vs.mu.Unlock()
+	vs.all.Done()
+}
+
+// mayLeave ends the stay of one who wants to leave and has nothing left to wait for. The caller holds mu.
+func (vs *visitors) mayLeave(v *visitor) {
+	if v.leaving && v.welcomed && v.asking == 0 && !v.over {
+		vs.swarm.Leave(v.seat)
+	}
+}
+
+// ended takes in the end of a connection.
+func (vs *visitors) ended(seat int, lost error) {
+	v := vs.seats[seat].Load()
+	vs.audience.left(lost)
+	if lost != nil {
+		vs.lost.add("viewer %d: %v", v.number, lost)
+	}
+	vs.rise(v)
+}
+
+// frame measures a frame and follows the numbers of the numbered events.
+func (vs *visitors) frame(seat int, frame *proto.ServerFrame, bytes int) {
+	vs.audience.frame(frame, bytes)
+	v := vs.seats[seat].Load()
+	for _, ev := range frame.Events {
+		if w := ev.GetSessionWelcome(); w != nil {
+			if w.Resumed {
+				vs.resumed.add("viewer %d", v.number)
+			} else {
+				v.last.Store(w.Seq)
+			}
+		}
+		last := v.last.Load()
+		if ev.Seq <= last {
+			continue
+		}
+		if missing := ev.Seq - last - 1; missing > 0 {
+			vs.meter.Count("gaps", missing)
+			vs.gaps.add("viewer %d: event %d came after %d", v.number, ev.Seq, last)
+		}
+		v.last.Store(ev.Seq)
+	}
 }
 
 // send asks for what was due, and tells done what came of it. It reports false where the visitor is not
 // in the room: not yet, or no more.
-func (vs *visitors) send(ctx context.Context, i uint32, cmd *proto.Command, due time.Time, done func(*proto.Reply, error)) bool {
+func (vs *visitors) send(i uint32, cmd *proto.Command, due time.Time, done func(*proto.Reply, error)) bool {
 	v := vs.in[i]
-	if v == nil {
+	if v == nil || !v.begin() {
 		return false
 	}
-	select {
-	case <-v.joined:
-	default:
-		return false
-	}
-	if v.viewer == nil {
-		return false
-	}
-	v.asking.Add(1)
-	vs.all.Go(func() { // ends with the outcome, a connection's end, or the time for a reply
-		defer v.asking.Done()
-		vs.meter.Count("sent."+cmd.Kind(), 1)
-		reply, err := v.viewer.Do(ctx, cmd)
-		for err == nil && proto.Reason(reply.GetError().GetReason()) == proto.ReasonPending && ctx.Err() == nil {
-			pause(ctx, jitter(defaultAskPause))
-			reply, err = v.viewer.Do(ctx, cmd)
-		}
+	vs.ask(v, cmd, func(reply *proto.Reply, err error) {
 		if err == nil {
 			vs.meter.Time("reply."+cmd.Kind(), time.Since(due))
 			if e := reply.GetError(); e != nil {
@@ -165,8 +229,36 @@ func (vs *visitors) send(ctx context.Context, i uint32, cmd *proto.Command, due 
 			}
 		}
 		done(reply, err)
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.asking--
+		vs.mayLeave(v)
+		vs.mayFree(v)
 	})
 	return true
+}
+
+// begin reports whether a visitor can ask, who does not leave then until there is an outcome.
+func (v *visitor) begin() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.welcomed || v.over {
+		return false
+	}
+	v.asking++
+	return true
+}
+
+// ask sends a command until its outcome is not pending any more.
+func (vs *visitors) ask(v *visitor, cmd *proto.Command, done func(*proto.Reply, error)) {
+	vs.meter.Count("sent."+cmd.Kind(), 1)
+	vs.swarm.Send(v.seat, cmd, func(reply *proto.Reply, err error) {
+		if err == nil && proto.Reason(reply.GetError().GetReason()) == proto.ReasonPending {
+			time.AfterFunc(jitter(defaultAskPause), func() { vs.ask(v, cmd, done) }) // close waits for the outcome
+			return
+		}
+		done(reply, err)
+	})
 }
 
 // leave ends a stay once what the visitor asked for has an outcome.
@@ -176,20 +268,31 @@ func (vs *visitors) leave(i uint32) {
 	if vs.returns {
 		vs.last[i] = v.last.Load()
 	}
-	vs.all.Go(func() { // ends with the connection
-		<-v.joined
-		if v.viewer == nil {
-			return
-		}
-		v.asking.Wait()
-		v.viewer.Close()
-	})
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.leaving = true
+	vs.mayLeave(v)
 }
 
-// close ends all stays and waits for everything that was begun.
-func (vs *visitors) close() {
+// close ends all stays and waits for everything that was begun; at the end of ctx it cuts what is left.
+func (vs *visitors) close(ctx context.Context) error {
+	if vs.done {
+		return nil
+	}
+	vs.done = true
 	for i := range vs.in {
 		vs.leave(i)
 	}
-	vs.all.Wait()
+	over := make(chan struct{})
+	go func() { // ends with the last stay, which Close sees to
+		defer close(over)
+		vs.all.Wait()
+	}()
+	select {
+	case <-over:
+	case <-ctx.Done():
+	}
+	err := vs.swarm.Close()
+	<-over
+	return err
 }
