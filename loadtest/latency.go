@@ -64,7 +64,7 @@ func (l *Latency) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return err
 	}
-	packed, err := decodeTimes(s.Histogram, totalDigits)
+	packed, err := decodeTimes(s.Histogram)
 	if err != nil {
 		return fmt.Errorf("latency %s: %w", s.Name, err)
 	}

@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -82,8 +83,10 @@ func height(first int, per []float64, second int) float64 {
 // meterVersion is that of a Meter's serial form.
 const meterVersion = 1
 
-// meterState is a Meter's serial form. Histograms are in the compressed HDR encoding,
-// version 2, in base64; a second without times has the empty one.
+// meterState is a Meter's serial form. The histogram of all times is in the compressed HDR encoding,
+// version 2, in base64. Those of the seconds, of which there are thousands, are not compressed each by
+// itself, which would take half a millisecond: they are pairs of varints, how much higher each value is
+// than the one before and how often it was. A second without times has none.
 type meterState struct {
 	Version int                   `json:"version"`
 	Begin   time.Time             `json:"begin"`
@@ -94,7 +97,7 @@ type meterState struct {
 
 type timerState struct {
 	Total   string   `json:"total"`
-	Seconds []string `json:"seconds"`
+	Seconds [][]byte `json:"seconds"`
 }
 
 type gaugeState struct {
@@ -130,13 +133,10 @@ func (t *timer) state() (s timerState, err error) {
 	if s.Total, err = encodeTimes(all); err != nil {
 		return s, err
 	}
-	s.Seconds = make([]string, len(per))
+	s.Seconds = make([][]byte, len(per))
 	for i, h := range per {
-		if h == nil {
-			continue
-		}
-		if s.Seconds[i], err = encodeTimes(h); err != nil {
-			return s, err
+		if h != nil {
+			s.Seconds[i] = encodeSecond(h)
 		}
 	}
 	return s, nil
@@ -181,35 +181,68 @@ func (s timerState) timer() (*timer, error) {
 		return nil, errTooLong
 	}
 	t := newTimer()
-	all, err := decodeTimes(s.Total, totalDigits)
+	all, err := decodeTimes(s.Total)
 	if err != nil {
 		return nil, err
 	}
 	all.MergeInto(t.total)
 	t.per = make([]*hdrhistogram.PackedHistogram, len(s.Seconds))
 	for i, data := range s.Seconds {
-		if data == "" {
+		if len(data) == 0 {
 			continue
 		}
-		if t.per[i], err = decodeTimes(data, secondDigits); err != nil {
+		if t.per[i], err = decodeSecond(data); err != nil {
 			return nil, fmt.Errorf("second %d: %w", i, err)
 		}
 	}
 	return t, nil
 }
 
-func encodeTimes(h interface{ EncodeV2() ([]byte, error) }) (string, error) {
+func encodeTimes(h *hdrhistogram.Histogram) (string, error) {
 	text, err := h.EncodeV2()
 	return string(text), err
 }
 
-// decodeTimes reads a histogram of the range that all of ours have.
-func decodeTimes(text string, digits int64) (*hdrhistogram.PackedHistogram, error) {
+func encodeSecond(h *hdrhistogram.PackedHistogram) []byte {
+	var data []byte
+	last := int64(0)
+	h.ForEachBucket(func(value, count int64) bool {
+		data = binary.AppendUvarint(data, uint64(value-last))
+		data = binary.AppendUvarint(data, uint64(count))
+		last = value
+		return true
+	})
+	return data
+}
+
+func decodeSecond(data []byte) (*hdrhistogram.PackedHistogram, error) {
+	h := newPacked()
+	for value := uint64(0); len(data) > 0; {
+		higher, n := binary.Uvarint(data)
+		count, m := binary.Uvarint(data[max(n, 0):])
+		if n <= 0 || m <= 0 {
+			return nil, errors.New("a varint is cut off or too long")
+		}
+		data = data[n+m:]
+		// Compared without adding, which could overflow.
+		if higher > uint64(maxTime.Microseconds())-value || count > math.MaxInt64 {
+			return nil, fmt.Errorf("%d times of %d µs more than %d are out of range", count, higher, value)
+		}
+		value += higher
+		if err := h.RecordValues(int64(value), int64(count)); err != nil {
+			return nil, err
+		}
+	}
+	return h, nil
+}
+
+// decodeTimes reads the histogram of all times, of the range and precision that all of ours have.
+func decodeTimes(text string) (*hdrhistogram.PackedHistogram, error) {
 	h, err := hdrhistogram.DecodePacked([]byte(text))
 	if err != nil {
 		return nil, fmt.Errorf("histogram: %w", err)
 	}
-	if h.LowestTrackableValue() != 1 || h.HighestTrackableValue() != maxTime.Microseconds() || h.SignificantFigures() != digits {
+	if h.LowestTrackableValue() != 1 || h.HighestTrackableValue() != maxTime.Microseconds() || h.SignificantFigures() != totalDigits {
 		return nil, errors.New("histogram: it has another range or precision")
 	}
 	if h.TotalCount() == math.MaxInt64 {

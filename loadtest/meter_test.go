@@ -1,7 +1,11 @@
 package loadtest
 
 import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"math"
 	"reflect"
 	"strings"
@@ -240,21 +244,32 @@ func TestMeterSurvivesSerialisation(t *testing.T) {
 }
 
 func TestMeterRefusesWhatNoMeterWrites(t *testing.T) {
-	wide := newPacked()
-	coarse, err := encodeTimes(wide) // of two digits, where three belong
+	none, err := encodeTimes(newTimer().total)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := func(data ...byte) string {
+		return fmt.Sprintf(`{"version": 1, "times": {"join": {"total": %q, "seconds": [null, %q]}}}`, none, base64.StdEncoding.EncodeToString(data))
+	}
+	coarse, err := encodeTimes(newTimer().now) // of two digits, where three belong
 	if err != nil {
 		t.Fatal(err)
 	}
 	long := "[" + strings.Repeat("0,", maxSeconds) + "0]"
 	for name, tt := range map[string]struct{ data, want string }{
-		"no JSON":              {`{`, "unexpected end"},
-		"another version":      {`{"version": 2}`, "it has version 2, this program reads version 1"},
-		"no version":           {`{}`, "it has version 0"},
-		"broken histogram":     {`{"version": 1, "times": {"join": {"total": "SGlzdA=="}}}`, "join: histogram"},
-		"another precision":    {`{"version": 1, "times": {"join": {"total": "` + coarse + `"}}}`, "another range or precision"},
-		"counts too long":      {`{"version": 1, "counts": {"delivered": ` + long + `}}`, "delivered: a run has at most 604800 seconds"},
-		"gauge too long":       {`{"version": 1, "gauges": {"viewers": {"first": 1, "seconds": ` + long[:len(long)-3] + `]}}}`, "at most 604800 seconds"},
-		"gauge before the run": {`{"version": 1, "gauges": {"viewers": {"first": -1, "seconds": [1]}}}`, "at most 604800 seconds"},
+		"no JSON":                   {`{`, "unexpected end"},
+		"another version":           {`{"version": 2}`, "it has version 2, this program reads version 1"},
+		"no version":                {`{}`, "it has version 0"},
+		"broken histogram":          {`{"version": 1, "times": {"join": {"total": "SGlzdA=="}}}`, "join: histogram"},
+		"another precision":         {`{"version": 1, "times": {"join": {"total": "` + coarse + `"}}}`, "another range or precision"},
+		"second cut off":            {second(1), "join: second 1: a varint is cut off"},
+		"second of a broken varint": {second(bytes.Repeat([]byte{0xff}, 11)...), "a varint is cut off or too long"},
+		"second out of range":       {second(binary.AppendUvarint(binary.AppendUvarint(nil, uint64(maxTime.Microseconds()+1)), 1)...), "1 times of 120000001 µs more than 0 are out of range"},
+		"second beyond":             {second(append(binary.AppendUvarint([]byte{2, 1}, math.MaxUint64), 1)...), "more than 2 are out of range"},
+		"second with too many":      {second(binary.AppendUvarint([]byte{1}, math.MaxUint64)...), "are out of range"},
+		"counts too long":           {`{"version": 1, "counts": {"delivered": ` + long + `}}`, "delivered: a run has at most 604800 seconds"},
+		"gauge too long":            {`{"version": 1, "gauges": {"viewers": {"first": 1, "seconds": ` + long[:len(long)-3] + `]}}}`, "at most 604800 seconds"},
+		"gauge before the run":      {`{"version": 1, "gauges": {"viewers": {"first": -1, "seconds": [1]}}}`, "at most 604800 seconds"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := json.Unmarshal([]byte(tt.data), new(Meter)); err == nil || !strings.Contains(err.Error(), tt.want) {
