@@ -20,7 +20,10 @@ for at = 2, #ARGV, 2 do
     local quantity, content = string.match(before, '^(%d+):%d+:(%x+):')
     if content == ARGV[at + 1] then
       redis.call('HDEL', KEYS[2], field)
-      redis.call('HSET', KEYS[4], field, 'free:' .. content)
+      -- The key may be decided with other content meanwhile: that stays.
+      if string.sub(redis.call('HGET', KEYS[4], field) or '', 1, 4) ~= 'ask:' then
+        redis.call('HSET', KEYS[4], field, 'free:' .. content)
+      end
       if counted then
         redis.call('HINCRBY', KEYS[3], string.sub(field, 1, 32), -tonumber(quantity))
       end

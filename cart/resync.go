@@ -30,6 +30,8 @@ var resyncScript = store.NewScript(resyncLua)
 const (
 	// buyersChunk is how many buyers one command loads into Redis, some 10 ms of its time.
 	buyersChunk = 5000
+	// loadingAge is how long buyers are kept that were loaded for a Resync which did not end.
+	loadingAge = time.Minute
 	// countersAge is how long counters outlive their sale: as long as its keys.
 	countersAge = markAge + time.Hour
 )
@@ -133,7 +135,13 @@ func (c *counting) read(ctx context.Context, tx pgx.Tx, saleID string) (err erro
 		}
 		return err
 	}
-	c.buyers, err = readBuyers(ctx, tx, readMovedBuyersSQL, saleID, c.synced, c.strays)
+	// A key that was released may have been counted as an order when it was reserved once more.
+	for _, p := range c.pending {
+		if a, known := c.recorded[p.attemptKey]; known && a.outcome == outcomeWords[outcomeOrdered] {
+			c.strays = append(c.strays, p.buyerID)
+		}
+	}
+	c.buyers, err = readBuyers(ctx, tx, readMovedBuyersSQL, saleID, c.synced, c.strays, c.lossy)
 	return err
 }
 
@@ -240,7 +248,7 @@ func (c *counting) write(ctx context.Context) error {
 	if !closed {
 		ttl += c.sale.endsAt.Sub(c.now)
 	}
-	keys := saleKeys(c.sale.id)
+	keys := append(saleKeys(c.sale.id), c.loading())
 	var decided []any
 	for _, p := range c.pending {
 		if a, known := c.recorded[p.attemptKey]; known {
@@ -266,40 +274,37 @@ func (c *counting) write(ctx context.Context) error {
 	return nil
 }
 
-// loadBuyers fills the buyers' pieces where the counters are made anew, in chunks that do not hold up Redis. While the counters
-// are missing nobody else writes them. The field loaded shows the script that they are all still there.
+// loading is the key that the buyers are loaded into before the script puts it in its place: what arrives
+// late of a Resync that was given up spoils nothing.
+func (c *counting) loading() string {
+	return fmt.Sprintf("%s:%d", saleKeys(c.sale.id)[2], c.now.UnixMicro())
+}
+
+// loadBuyers loads the buyers' pieces where the counters are made anew, in chunks that do not hold up
+// Redis. The field loaded shows the script that they are all there.
 func (c *counting) loadBuyers(ctx context.Context) error {
 	if !c.anew {
 		return nil
 	}
-	keys := saleKeys(c.sale.id)
-	send := func(fn func(ctx context.Context) error) error {
+	load := func(fields []any) error {
 		ctx, cancel := context.WithTimeout(ctx, store.RedisTimeout)
 		defer cancel()
-		return fn(ctx)
-	}
-	err := send(func(ctx context.Context) error {
 		pipe := c.cfg.Redis.Pipeline()
-		pipe.Unlink(ctx, keys[2])
-		pipe.HSet(ctx, keys[2], "loaded", c.now.UnixMicro())
+		pipe.HSet(ctx, c.loading(), fields...)
+		pipe.Expire(ctx, c.loading(), loadingAge)
 		_, err := pipe.Exec(ctx)
 		return err
-	})
-	chunk := make([]any, 0, 2*min(len(c.buyers), buyersChunk))
-	flush := func() {
-		if err == nil && len(chunk) > 0 {
-			err = send(func(ctx context.Context) error { return c.cfg.Redis.HSet(ctx, keys[2], chunk...).Err() })
-		}
-		chunk = chunk[:0]
 	}
+	var fields []any
 	for id, n := range c.buyers {
-		chunk = append(chunk, store.HashUser(id), n)
-		if len(chunk) == 2*buyersChunk {
-			flush()
+		fields = append(fields, store.HashUser(id), n)
+	}
+	for chunk := range slices.Chunk(fields, 2*buyersChunk) {
+		if err := load(chunk); err != nil {
+			return fmt.Errorf("load buyers: %w", err)
 		}
 	}
-	flush()
-	if err != nil {
+	if err := load([]any{"loaded", len(c.buyers)}); err != nil {
 		return fmt.Errorf("load buyers: %w", err)
 	}
 	c.buyers = nil

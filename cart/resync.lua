@@ -6,6 +6,7 @@
 -- KEYS[3]      {f:<sale>}:buyers
 -- KEYS[4]      {f:<sale>}:marks
 -- KEYS[5]      {f:<sale>}:strays
+-- KEYS[6]      what the buyers were loaded into, where they were
 -- ARGV[1]      room id
 -- ARGV[2]      owner, hash of the user id
 -- ARGV[3]      quantity, pieces
@@ -28,10 +29,18 @@
 -- read or loaded, or another Resync has come in between: the caller was late, and holds the lock no more.
 local decided = tonumber(ARGV[15])
 local loaded = ARGV[10] == '1'
-if (redis.call('HGET', KEYS[1], 'epoch') or '') ~= ARGV[14] or loaded and redis.call('HGET', KEYS[3], 'loaded') ~= ARGV[9] then
+-- The field loaded says how many others there are.
+local buyers = loaded and tonumber(redis.call('HGET', KEYS[6], 'loaded'))
+if (redis.call('HGET', KEYS[1], 'epoch') or '') ~= ARGV[14] or loaded and (not buyers or redis.call('HLEN', KEYS[6]) ~= buyers + 1) then
   return redis.error_reply('STALE the counters are not those that were read')
 end
-redis.call('HDEL', KEYS[3], 'loaded')
+if loaded then
+  redis.call('HDEL', KEYS[6], 'loaded')
+  redis.call('DEL', KEYS[3], KEYS[5])
+  if redis.call('EXISTS', KEYS[6]) == 1 then
+    redis.call('RENAME', KEYS[6], KEYS[3])
+  end
+end
 for at = 16, 14 + decided * 2, 2 do
   local field = ARGV[at]
   local before = redis.call('HGET', KEYS[2], field)
@@ -42,9 +51,6 @@ for at = 16, 14 + decided * 2, 2 do
     end
     redis.call('HSET', KEYS[4], field, 'ask:' .. string.match(before, '^%d+:%d+:(%x+):'))
   end
-end
-if loaded then
-  redis.call('DEL', KEYS[5])
 end
 local corrected = {}
 for at = 16 + decided * 2, #ARGV, 2 do

@@ -115,6 +115,47 @@ func TestNothingIsReservedWhileCountedAnew(t *testing.T) {
 	s.expect("pieces in Redis", s.piecesInRedis(s.sale.Id, "ann"), "1")
 }
 
+// A Resync that was given up loads its buyers late, after another has counted: nothing of that is seen.
+func TestLateLoadSpoilsNothing(t *testing.T) {
+	s := newStall(t, 5, 2)
+	s.ledger()
+	_, err := s.buy(s.cart, "ann", "k", 1)
+	s.must(err)
+	s.settled()
+	s.must(s.cfg.Redis.HSet(t.Context(), saleKeys(s.sale.Id)[0], "run", "another").Err())
+	late := counting{cfg: s.cart.cfg}
+	late.run, err = redisRun(t.Context(), s.cfg.Redis)
+	s.must(err)
+	tx, err := s.pool().Begin(t.Context())
+	s.must(err)
+	s.must(late.read(t.Context(), tx, s.sale.Id))
+	s.must(tx.Rollback(t.Context()))
+	_, err = s.buy(s.cart, "bob", "k", 1)
+	s.must(err)
+	s.settled()
+	s.must(late.loadBuyers(t.Context()))
+	s.must(s.cart.Resync(t.Context(), s.sale.Id))
+	s.expect("ann's pieces in Redis", s.piecesInRedis(s.sale.Id, "ann"), "1")
+	s.expect("bob's pieces in Redis", s.piecesInRedis(s.sale.Id, "bob"), "1")
+	if ttl, err := s.cfg.Redis.TTL(t.Context(), late.loading()).Result(); err != nil || ttl <= 0 || ttl > loadingAge {
+		t.Errorf("what was loaded is kept for %v, %v", ttl, err)
+	}
+}
+
+// A key that was decided with other content stays decided when the reservation of this content is released.
+func TestReleaseKeepsADecidedKey(t *testing.T) {
+	s := newStall(t, 5, 2)
+	b := s.bid(s.sale.Id, "ann", "k")
+	_, err := s.cart.admission.callReserve(place{s.sale.Id, "demo"}, []*bid{b})
+	s.must(err)
+	field, _ := hashed(b.attempt)
+	s.must(s.cfg.Redis.HSet(t.Context(), saleKeys(s.sale.Id)[3], field, "ask:0a").Err())
+	s.cart.admission.release(s.sale.Id, []*bid{b})
+	s.expect("mark", s.cfg.Redis.HGet(t.Context(), saleKeys(s.sale.Id)[3], field).Val(), "ask:0a")
+	available, held, pending := s.counters()
+	s.expect("counters", fmt.Sprint(available, held, pending), fmt.Sprint("5", "0", 0))
+}
+
 // A refusal is settled after the buyers were loaded anew, who do not count its reservation any more.
 func TestSettledWhileCountedAnew(t *testing.T) {
 	s := newStall(t, 5, 2)

@@ -299,6 +299,58 @@ func TestOrderWithoutReservationIsCounted(t *testing.T) {
 	s.expect("strays after a repeat", strays(), int64(0))
 }
 
+// A key is released, ordered for another sending, counted as that order, and reserved once more: it counts
+// once, whether the ledger's answer ends the reservation or a Resync finds it decided.
+func TestReservedOnceMoreIsCountedOnce(t *testing.T) {
+	for _, settled := range []bool{true, false} {
+		t.Run(fmt.Sprintf("settled=%v", settled), func(t *testing.T) {
+			s := newStall(t, 20, 3)
+			ann := s.bid(s.sale.Id, "ann", "k")
+			reserve := func() {
+				words, err := s.cart.admission.callReserve(place{s.sale.Id, "demo"}, []*bid{ann})
+				s.must(err)
+				s.expect("the word", words[0], "reserved")
+			}
+			reserve()
+			s.cart.admission.release(s.sale.Id, []*bid{ann})
+			l, err := newSaleLedger(s.cfg)
+			s.must(err)
+			got := l.book(t.Context(), []*proto.FlashAttempt{ann.attempt})
+			s.expect("decision", got.decisions[0].Outcome, outcomeOrdered)
+			s.must(s.cfg.Redis.HSet(t.Context(), saleKeys(s.sale.Id)[4], store.HashUser("ann"), "ann").Err())
+			s.must(s.cart.Resync(t.Context(), s.sale.Id))
+			s.expect("pieces of the order", s.piecesInRedis(s.sale.Id, "ann"), "1")
+			reserve()
+			if settled {
+				settleAttempts(t.Context(), s.cfg, got.asked, got.decisions)
+			}
+			s.must(s.cart.Resync(t.Context(), s.sale.Id))
+			s.expect("pieces after the end of the reservation", s.piecesInRedis(s.sale.Id, "ann"), "1")
+			available, held, pending := s.counters()
+			s.expect("counters", fmt.Sprint(available, held, pending), fmt.Sprint("19", "0", 0))
+		})
+	}
+}
+
+// An order without a reservation whose outcome was never settled, because its worker died, is counted by the
+// next Resync where Redis has lost reservations before.
+func TestOrderIsCountedWithoutSettling(t *testing.T) {
+	s := newStall(t, 20, 3)
+	stop := s.ledger()
+	_, err := s.buy(s.cart, "eve", "k", 1)
+	s.must(err)
+	s.settled()
+	stop()
+	s.must(s.cfg.Redis.FlushDB(t.Context()).Err())
+	s.must(s.cart.Resync(t.Context(), s.sale.Id))
+	l, err := newSaleLedger(s.cfg)
+	s.must(err)
+	got := l.book(t.Context(), []*proto.FlashAttempt{s.bid(s.sale.Id, "ann", "k").attempt})
+	s.expect("decision", got.decisions[0].Outcome, outcomeOrdered)
+	s.must(s.cart.Resync(t.Context(), s.sale.Id))
+	s.expect("pieces in Redis", s.piecesInRedis(s.sale.Id, "ann"), "1")
+}
+
 // More buyers than one command loads.
 func TestResyncLoadsManyBuyers(t *testing.T) {
 	s := newStall(t, 5, 0)

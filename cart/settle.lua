@@ -11,7 +11,8 @@
 --              where it was refused
 --
 -- The buyer of an order whose reservation Redis lost, or that was asked for without one, is a stray: its pieces
--- are in no count, until the next Resync corrects it.
+-- are in no count, until the next Resync corrects it. So is one whose key was released before: it may have been
+-- counted as an order already when it was reserved once more.
 --
 -- Replies the number of reservations that ended.
 local call = redis.call
@@ -20,10 +21,10 @@ for at = 2, #ARGV, 3 do
   fields[#fields + 1] = ARGV[at]
   marks[#marks + 1], marks[#marks + 2] = ARGV[at], 'ask:' .. ARGV[at + 1]
 end
-local pending = call('HMGET', KEYS[2], unpack(fields))
+local pending, known = call('HMGET', KEYS[2], unpack(fields)), call('HMGET', KEYS[4], unpack(fields))
 -- Where the counters are missing, a Resync counts the buyers anew.
 local counted = call('EXISTS', KEYS[1]) == 1
-local back, held, ended, unreserved = 0, 0, {}, {}
+local back, held, ended = 0, 0, {}
 for i = 1, #fields do
   local field, before = fields[i], pending[i]
   if before and not ended[field] then
@@ -40,13 +41,10 @@ for i = 1, #fields do
       end
     end
   end
-  if counted and ARGV[3 * i + 1] ~= '' and not ended[field] then
-    unreserved[#unreserved + 1] = i
-  end
-end
-for _, i in ipairs(unreserved) do
-  if string.sub(call('HGET', KEYS[4], fields[i]) or '', 1, 4) ~= 'ask:' then
-    call('HSET', KEYS[5], string.sub(fields[i], 1, 32), ARGV[3 * i + 1])
+  local mark = known[i] or ''
+  local uncounted = ended[field] and string.sub(mark, 1, 5) == 'free:' or not ended[field] and mark ~= marks[2 * i]
+  if counted and ARGV[3 * i + 1] ~= '' and uncounted then
+    call('HSET', KEYS[5], string.sub(field, 1, 32), ARGV[3 * i + 1])
     call('PEXPIRE', KEYS[5], math.max(call('PTTL', KEYS[1]), tonumber(ARGV[1]) * 1000))
   end
 end
