@@ -55,7 +55,7 @@ func (v variant) changesGo() bool {
 			return true
 		}
 	}
-	return v.skew != 0
+	return v.skew != 0 || v.mutant.name == control.name
 }
 
 // binaries are built once for the process.

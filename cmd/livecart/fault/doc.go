@@ -22,6 +22,7 @@
 //	go test ./cmd/livecart/fault -v                       the same, with both tables
 //	go test ./cmd/livecart/fault -run 'Faults/^nats'      some cases
 //	go test ./cmd/livecart/fault -mutants all             every mutant against every case
+//	go test ./cmd/livecart/fault -mutants control         every case with a mutant that changes nothing
 //	go test ./cmd/livecart/fault -mutants none            no mutants
 //	go test ./cmd/livecart/fault -run Evening -evening     a sale of 1,000 pieces under all faults at once
 //	go test ./cmd/livecart/fault -run Long -long -seed 7  random faults under load, -for 10m

@@ -11,7 +11,7 @@ var (
 	long     = flag.Bool("long", false, "run random faults under load as well")
 	longFor  = flag.Duration("for", longDefault, "how long -long goes on")
 	seed     = flag.Uint64("seed", 0, "seed of -long; 0 for a random one")
-	mutating = flag.String("mutants", "", `"all" runs every mutant against every case; a mutant's name runs that one so; "none" runs none`)
+	mutating = flag.String("mutants", "", `"all" runs every mutant against every case; a mutant's name runs that one so; "control" runs every case as a mutant that changes nothing; "none" runs none`)
 	table    = flag.Bool("table", false, "print the tables also without -v")
 )
 

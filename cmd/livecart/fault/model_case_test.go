@@ -24,7 +24,7 @@ var modelCases = []faultCase{{
 func playModels(t testing.TB, v variant) {
 	for _, name := range modelled {
 		changed := func(e edit) bool { return strings.HasPrefix(e.file, name+"/") }
-		if v.mutant.name != "" && !slices.ContainsFunc(v.mutant.edits, changed) {
+		if len(v.mutant.edits) > 0 && !slices.ContainsFunc(v.mutant.edits, changed) {
 			continue
 		}
 		where, err := sourcePath(name)

@@ -65,6 +65,25 @@ func TestEachCaseKills(t *testing.T) {
 	}
 }
 
+// control is the binary with every mutant in it, being none of them.
+var control = mutant{name: "control"}
+
+// TestControl holds that no case fails but for a mutant: with the binary that all of them share, and in the
+// time that they get.
+func TestControl(t *testing.T) {
+	if *mutating != "all" && *mutating != control.name {
+		t.Skip("runs with -mutants=control")
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if killers, _ := control.hunt(t, variant{mutant: control}, []string{c.name}); len(killers) > 0 {
+				t.Error("the case failed without a mutant")
+			}
+		})
+	}
+}
+
 // hunt runs cases with a mutant and returns those that failed, and what the killer said first.
 func (m mutant) hunt(t *testing.T, v variant, against []string) (killers []string, words string) {
 	for _, name := range against {
@@ -79,6 +98,9 @@ func (m mutant) hunt(t *testing.T, v variant, against []string) (killers []strin
 		}
 		if !trial.Failed() {
 			continue
+		}
+		if m.name == control.name {
+			t.Log(strings.Join(trial.said, "\n"))
 		}
 		if !trial.begun {
 			t.Fatalf("case %s did not begin: %s", name, strings.Join(trial.said, "\n"))

@@ -50,7 +50,11 @@ var saleMutants = []mutant{
 	},
 	{
 		name: "outage_told_as_sold_out", killer: "postgres_down",
-		edits: []edit{{"cart/ledger.go", "refuseAll(asked, outcomeTryAgain)", "refuseAll(asked, outcomeSoldOut)"}},
+		edits: []edit{{"cart/ledger.go", "refuseAll(asked, outcomeTryAgain)\n", `refuseAll(asked, outcomeTryAgain)
+		if len(asked) > 1 {
+			b.decisions[0].Outcome = outcomeSoldOut
+		}
+`}},
 	},
 	{
 		name: "nats_not_dialled_again", killer: "nats_restart",
@@ -89,7 +93,7 @@ end`}},
 	},
 	{
 		name: "order_without_reservation_not_counted", killer: "two_ledgers_one_sku_limit_one",
-		edits: []edit{{"cart/settle.lua", "call('HSET', KEYS[5], string.sub(fields[i], 1, 32), ARGV[3 * i + 1])", ""}},
+		edits: []edit{{"cart/settle.lua", "call('HSET', KEYS[5], string.sub(field, 1, 32), ARGV[3 * i + 1])", ""}},
 	},
 	{
 		name: "increment_for_resync", killer: "restock_after_reject_redelivery",

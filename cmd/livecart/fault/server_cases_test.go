@@ -28,7 +28,7 @@ var serverCases = []faultCase{
 			w.until("the sale runs", patience, func() bool { return w.sold(sale) > 0 })
 			w.postgres.Kill()
 			turned := w.sit("zoe", w.gateways[0])
-			w.until("attempts are turned away", patience, func() bool { return turned.buy(sale, "k-zoe", 1).Outcome == "try_again" })
+			w.until("attempts are turned away", 2*patience, func() bool { return turned.buy(sale, "k-zoe", 1).Outcome == "try_again" })
 			w.postgres.Start()
 			buyers.Wait()
 			w.equal("sold", w.sold(sale), int64(20))
@@ -98,7 +98,7 @@ var serverCases = []faultCase{
 			}
 			w.until("the held attempts are reserved", patience, func() bool { return w.pending(sale.Id) == 3 })
 			turned := w.sit("zoe", apart)
-			w.until("attempts are turned away", patience, func() bool { return turned.buy(sale, "k-zoe", 1).Outcome == "try_again" })
+			w.until("attempts are turned away", 2*patience, func() bool { return turned.buy(sale, "k-zoe", 1).Outcome == "try_again" })
 			for i := range 4 {
 				w.equal("at the other gateway", w.insistAtGateway(1, fmt.Sprintf("b%d", i), sale, "k", 1).Outcome, "ok")
 			}
