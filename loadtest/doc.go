@@ -6,6 +6,9 @@
 // server's own answers and, where the database may be read, with Postgres. A run returns a
 // [Result]; it passed only when every check held.
 //
+// A [Swarm] holds very many viewers without a goroutine or a history each, for [Fanout] and wherever
+// counts are enough.
+//
 // A [Recorder] keeps what clients asked and were told, a [Record] a line; [ReadRecords] reads such a
 // history file and [CheckRecords] compares it with Postgres, whoever wrote it.
 //
