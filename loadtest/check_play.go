@@ -33,6 +33,12 @@ func (r *playRun) checks(ctx context.Context) []Check {
 	add("likes_exact", r.likes.Load() > 0, r.checkLikes)
 	add("tips_told_once", len(r.tips) > 0, r.checkTips)
 	add("balances_add_up", len(r.tips) > 0, func() Check { return r.checkBalances(ctx) })
+	add("one_key_one_outcome", len(r.tips)+len(r.attempts) > 0, r.checkOutcomes)
+	if r.Plan.Pieces > 0 {
+		add("sale_sold_exactly", true, r.checkSale)
+		add("nobody_served_early", true, r.checkEarly)
+		add("orders_found_by_key", true, func() Check { return r.checkOwnOrders(ctx) })
+	}
 	if r.head() > r.watchers[0].history.welcomed() {
 		checks = append(checks, r.checkNumbered(), r.visitors.gaps.check("visitors_gapless", "those who came and went missed no numbered event while they were there"))
 	}
@@ -41,7 +47,7 @@ func (r *playRun) checks(ctx context.Context) []Check {
 
 // checkRecords compares the gifts with Postgres, where it may be read.
 func (r *playRun) checkRecords(ctx context.Context) []Check {
-	const tips, audit = "tips_recorded_once", "audit"
+	const orders, tips, audit = "orders_recorded_once", "tips_recorded_once", "audit"
 	if r.Target.DatabaseURL == "" {
 		const why = "no database is given"
 		return []Check{{Name: tips, Skipped: why}, {Name: audit, Skipped: why}}
@@ -59,5 +65,29 @@ func (r *playRun) checkRecords(ctx context.Context) []Check {
 			checks = append(checks, r.checkTipRows(tips, rows))
 		}
 	}
+	if r.Plan.Pieces > 0 && r.unknown.count() == 0 {
+		var rows []orderRow
+		var sold int64
+		err := readDatabase(ctx, r.Target.DatabaseURL, func(tx pgx.Tx) (err error) {
+			rows, sold, err = readOrders(ctx, tx, r.sale.Id)
+			return err
+		})
+		if err != nil {
+			checks = append(checks, Check{Name: orders, Detail: err.Error()})
+		} else {
+			checks = append(checks, r.checkOrderRows(orders, rows, sold))
+		}
+	}
 	return append(checks, r.checkAudit(ctx))
+}
+
+// checkEarly holds that no order was made before the sale's start, both by the server's clock.
+func (r *playRun) checkEarly() Check {
+	var bad []string
+	for _, a := range r.attempts {
+		if a.orderID != "" && a.created < r.sale.StartsAtMs {
+			bad = append(bad, fmt.Sprintf("order %s of %s is of %d ms before the start", a.orderID, a.buyer.id, r.sale.StartsAtMs-a.created))
+		}
+	}
+	return verdict("nobody_served_early", bad, "%d attempts, %d of them before the start", len(r.attempts), r.meter.Total("sent.bot_attempt"))
 }

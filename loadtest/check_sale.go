@@ -53,7 +53,7 @@ func (r *smokeRun) checkSale() Check {
 			paid++
 		}
 	}
-	if want := r.Pieces / 2; paid != want {
+	if want := r.payers; paid != want {
 		bad = append(bad, fmt.Sprintf("%d of %d buyers who paid were told so", paid, want))
 	}
 	return verdict("sale_sold_exactly", bad, "%d attempts, %d sold, %d sold_out, %d limit_per_buyer, %d paid",

@@ -19,6 +19,7 @@ func played() *smokeRun {
 		comments: map[string]bool{"c1": true, "c2": true},
 		host:     stranger("the host"),
 		sale:     &proto.FlashSale{Id: "s", Sold: 2},
+		payers:   1,
 	}
 	r.crowd = &crowd{people: []*person{stranger("gina"), stranger("ann"), stranger("bob"), stranger("cid")}, meter: NewMeter(time.Now())}
 	r.gifters, r.watchers = r.crowd.people[:1], r.crowd.people[1:]

@@ -20,10 +20,12 @@ type Plan struct {
 	// Regulars are in the room from before the begin to after the end; Givers are the first of them, who
 	// send the gifts.
 	Regulars, Givers int
+	// Buyers are the first of the regulars, who go at the sale's Pieces.
+	Buyers, Pieces int
 }
 
 // Plan returns the scenario for so many viewers and so long; with 0 as the scenario has it. A length
-// other than the scenario's stretches stages and bursts, not stays and rates.
+// other than the scenario's stretches stages, bursts and a sale, not stays and rates.
 func (s Scenario) Plan(viewers int, length time.Duration) (Plan, error) {
 	if viewers != 0 {
 		s.Viewers = viewers
@@ -38,7 +40,11 @@ func (s Scenario) Plan(viewers int, length time.Duration) (Plan, error) {
 	if p.Gifts > 0 {
 		p.Givers = max(int(math.Ceil(s.Givers*float64(s.Viewers))), 1)
 	}
-	p.Regulars = min(max(p.Givers, s.Viewers/regularsOf, leastRegulars), s.Viewers)
+	if p.Sale.PerPiece > 0 {
+		p.Buyers = max(int(math.Ceil(s.Sale.Buyers*float64(s.Viewers))), 1)
+		p.Pieces = min(max(p.Buyers/p.Sale.PerPiece, 1), p.Buyers)
+	}
+	p.Regulars = min(max(p.Givers, p.Buyers, s.Viewers/regularsOf, leastRegulars), s.Viewers)
 	return p, nil
 }
 
@@ -59,6 +65,7 @@ func (s Scenario) stretch(length time.Duration) Scenario {
 		stages[i] = Stage{For: scale(stage.For), To: stage.To}
 	}
 	s.Stages = stages
+	s.Sale.At, s.Sale.Over = scale(s.Sale.At), scale(s.Sale.Over)
 	s.Bursts.Every, s.Bursts.For = scale(s.Bursts.Every), scale(s.Bursts.For)
 	return s
 }

@@ -72,7 +72,7 @@ func (p Play) Run(ctx context.Context) (*Result, error) {
 		p.pace = defaultPace
 	}
 	r := &playRun{Play: p, smokeRun: newSmokeRun(Smoke{
-		Target: p.Target, Viewers: p.Plan.Viewers, Audit: p.Audit, Recorder: p.Recorder, Progress: p.Progress, pace: p.pace,
+		Target: p.Target, Viewers: p.Plan.Viewers, Pieces: p.Plan.Pieces, Audit: p.Audit, Recorder: p.Recorder, Progress: p.Progress, pace: p.pace,
 	})}
 	defer r.endPlay(ctx)
 	result, err := r.conduct(ctx, p.Plan.Name, []step{
@@ -80,6 +80,7 @@ func (p Play) Run(ctx context.Context) (*Result, error) {
 		{"topping up", r.fund},
 		{"playing", r.act},
 		{"settling", r.settle},
+		{"paying", r.sold},
 	}, r.checks)
 	if err != nil {
 		return nil, err
@@ -141,9 +142,41 @@ func (r *playRun) fund(ctx context.Context) error {
 	return r.topUp(ctx)
 }
 
+// announce is the time in which the host's announcement of the sale must be done before the begin.
+const announce = time.Second
+
+// sold has the buyers pay and the host stop the sale.
+func (r *playRun) sold(ctx context.Context) error {
+	if r.Plan.Pieces == 0 {
+		return nil
+	}
+	if err := r.payShare(ctx, 1-r.Plan.Sale.Unpaid); err != nil {
+		return err
+	}
+	return r.stop(ctx)
+}
+
+// buy lets a buyer go at the sale.
+func (r *playRun) buy(ctx context.Context, a Arrival, due time.Time, again int) {
+	r.meter.Count("sent."+a.Kind.String(), 1)
+	p := r.crowd.people[a.Viewer]
+	r.acting.Go(func() { // ends with the outcome
+		if err := r.attempt(ctx, p, due, again); err != nil && ctx.Err() == nil {
+			r.unknown.add("%v of %s: %v", a.Kind, p.id, err)
+		}
+	})
+}
+
 // act hands out the schedule and waits for what came of it.
 func (r *playRun) act(ctx context.Context) error {
-	pacer := NewPacer(time.Now(), r.meter)
+	begin := time.Now()
+	if r.Plan.Pieces > 0 {
+		begin = begin.Add(announce)
+		if err := r.startSale(ctx, begin.Add(r.Plan.Sale.At)); err != nil {
+			return err
+		}
+	}
+	pacer := NewPacer(begin, r.meter)
 	err := pacer.Run(ctx, NewSchedule(r.Plan, r.Seed).All(), func(a Arrival, due time.Time) {
 		switch a.Kind {
 		case KindJoin:
@@ -158,6 +191,10 @@ func (r *playRun) act(ctx context.Context) error {
 			r.likeOnce(ctx, a, due)
 		case KindGift:
 			r.give(ctx, r.gifters[a.Viewer], due)
+		case KindAttempt:
+			r.buy(ctx, a, due, r.Plan.Sale.Retries)
+		case KindBotAttempt:
+			r.buy(ctx, a, begin.Add(r.Plan.Sale.At), 0) // before the start there is nothing to wait for
 		}
 	})
 	r.acting.Wait()

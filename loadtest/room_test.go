@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -20,6 +21,7 @@ type room struct {
 	// onCommand and onRequest, if set, see everything first and may swallow it by returning true.
 	onCommand func(cmd *proto.Command) bool
 	onRequest func(path string) bool
+	early     bool // sells before the start
 
 	mu       sync.Mutex
 	sockets  map[*socket]string // with the user
@@ -157,7 +159,7 @@ func (r *room) carryOut(user string, cmd *proto.Command) (*proto.Ok, proto.Reaso
 	case *proto.Command_WalletGet:
 		return &proto.Ok{Value: &proto.Ok_WalletBalance{WalletBalance: r.wallet(user)}}, ""
 	case *proto.Command_FlashStart:
-		r.sale = &proto.FlashSale{Id: "s", Quantity: x.FlashStart.Quantity, Version: 1}
+		r.sale = &proto.FlashSale{Id: "s", Quantity: x.FlashStart.Quantity, Version: 1, StartsAtMs: max(x.FlashStart.StartsAtMs, time.Now().UnixMilli())}
 		r.tellAllNumbered(&proto.Event{Event: &proto.Event_FlashStarted{FlashStarted: &proto.FlashStarted{Sale: proto.Clone(r.sale)}}})
 		return &proto.Ok{Value: &proto.Ok_FlashSale{FlashSale: proto.Clone(r.sale)}}, ""
 	case *proto.Command_FlashBuy:
@@ -178,6 +180,8 @@ func (r *room) carryOut(user string, cmd *proto.Command) (*proto.Ok, proto.Reaso
 
 func (r *room) buy(user, requestID string) (*proto.Ok, proto.Reason) {
 	switch {
+	case time.Now().UnixMilli() < r.sale.StartsAtMs && !r.early:
+		return nil, proto.ReasonNotStarted
 	case r.buyers[user]:
 		return nil, proto.ReasonLimitPerBuyer
 	case r.sale.Sold == r.sale.Quantity:
@@ -185,7 +189,7 @@ func (r *room) buy(user, requestID string) (*proto.Ok, proto.Reason) {
 	}
 	r.buyers[user] = true
 	r.sale.Sold++
-	order := &proto.Order{Id: fmt.Sprintf("o%d", r.sale.Sold), Version: 1, State: proto.OrderState_ORDER_STATE_AWAITING_PAYMENT}
+	order := &proto.Order{Id: fmt.Sprintf("o%d", r.sale.Sold), Version: 1, State: proto.OrderState_ORDER_STATE_AWAITING_PAYMENT, CreatedMs: time.Now().UnixMilli()}
 	r.orders[user+" "+requestID] = order
 	if r.sale.Sold == r.sale.Quantity {
 		r.tellAllNumbered(&proto.Event{Event: &proto.Event_FlashSoldOut{FlashSoldOut: &proto.FlashSoldOut{SaleId: "s"}}})

@@ -20,10 +20,36 @@ type attemptRecord struct {
 	reason  proto.Reason // "" with an order
 	orderID string
 	paid    bool
+	created int64 // of the order, Unix milliseconds of the server
 }
 
 // sell starts the sale and lets all attempts go at it within the rush.
 func (r *smokeRun) sell(ctx context.Context) error {
+	if err := r.startSale(ctx, time.Time{}); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range r.Pieces * r.AttemptsPerPiece {
+		p := r.crowd.people[i%len(r.crowd.people)]
+		delay := rand.N(r.pace.rush)
+		again := 0
+		if i%5 == 0 {
+			again = 1
+		}
+		group.Go(func() error {
+			pause(ctx, delay)
+			return r.attempt(ctx, p, time.Now(), again)
+		})
+	}
+	return group.Wait()
+}
+
+// startSale has the host start a sale, at once or at a time.
+func (r *smokeRun) startSale(ctx context.Context, at time.Time) error {
+	var startsAt int64
+	if !at.IsZero() {
+		startsAt = at.UnixMilli()
+	}
 	// The welcome is as old as the connection; a fresh one knows of other sales.
 	if err := r.host.refresh(ctx); err != nil {
 		return err
@@ -33,7 +59,7 @@ func (r *smokeRun) sell(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	reply, err := r.host.ask(ctx, &proto.Command{Command: &proto.Command_FlashStart{FlashStart: &proto.FlashStart{
-		ListingId: listing.Id, Price: listing.Price / 2, Quantity: int64(r.Pieces), PerBuyerLimit: 1, DurationMs: (10 * time.Minute).Milliseconds(),
+		ListingId: listing.Id, Price: listing.Price / 2, Quantity: int64(r.Pieces), PerBuyerLimit: 1, DurationMs: (10 * time.Minute).Milliseconds(), StartsAtMs: startsAt,
 	}}})
 	if err != nil {
 		return err
@@ -41,26 +67,21 @@ func (r *smokeRun) sell(ctx context.Context) error {
 	if r.sale = reply.GetOk().GetFlashSale(); r.sale == nil {
 		return fmt.Errorf("flash_start was refused: %v", reply.GetError())
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	for i := range r.Pieces * r.AttemptsPerPiece {
-		p := r.crowd.people[i%len(r.crowd.people)]
-		delay := rand.N(r.pace.rush)
-		group.Go(func() error {
-			pause(ctx, delay)
-			return r.attempt(ctx, p, i%5 == 0)
-		})
-	}
-	return group.Wait()
+	return nil
 }
 
-// attempt buys one piece under a key of its own; with twice set it asks again after the outcome.
-func (r *smokeRun) attempt(ctx context.Context, p *person, twice bool) error {
+// attempt buys one piece under a key of its own, from which on it counts as due, and asks so often again
+// after the outcome.
+func (r *smokeRun) attempt(ctx context.Context, p *person, due time.Time, again int) error {
 	cmd := &proto.Command{RequestId: NewRequestID(), Command: &proto.Command_FlashBuy{FlashBuy: &proto.FlashBuy{SaleId: r.sale.Id, Quantity: 1}}}
-	first, err := p.ask(ctx, cmd)
+	first, err := p.askSince(ctx, cmd, due)
 	if err != nil {
 		return err
 	}
-	if twice {
+	if first.GetOk() != nil {
+		r.meter.Time("confirm", time.Since(due))
+	}
+	for range again {
 		second, err := p.ask(ctx, cmd)
 		if err != nil {
 			return err
@@ -74,6 +95,7 @@ func (r *smokeRun) attempt(ctx context.Context, p *person, twice bool) error {
 	defer r.mu.Unlock()
 	r.attempts = append(r.attempts, attemptRecord{
 		buyer: p, key: cmd.RequestId, orderID: first.GetOk().GetOrder().GetId(), reason: proto.Reason(first.GetError().GetReason()),
+		created: first.GetOk().GetOrder().GetCreatedMs(),
 	})
 	return nil
 }
@@ -84,14 +106,19 @@ func outcome(reply *proto.Reply) string {
 }
 
 // pay lets every second buyer pay and waits until each is told.
-func (r *smokeRun) pay(ctx context.Context) error {
+func (r *smokeRun) pay(ctx context.Context) error { return r.payShare(ctx, 0.5) }
+
+// payShare lets a part of the buyers pay.
+func (r *smokeRun) payShare(ctx context.Context, share float64) error {
 	var payers []*attemptRecord
 	for i := range r.attempts {
 		if r.attempts[i].orderID != "" {
 			payers = append(payers, &r.attempts[i])
 		}
 	}
-	return each(ctx, 8, payers[:len(payers)/2], func(ctx context.Context, a *attemptRecord) error {
+	payers = payers[:int(share*float64(len(payers)))]
+	r.payers = len(payers)
+	return each(ctx, 8, payers, func(ctx context.Context, a *attemptRecord) error {
 		reply, err := a.buyer.ask(ctx, &proto.Command{Command: &proto.Command_OrderPay{OrderPay: &proto.OrderPay{OrderId: a.orderID}}})
 		if err != nil {
 			return err

@@ -24,6 +24,9 @@ const (
 	// Comments at a fixed rate, a second.
 	maxPublish = 100_000
 	maxTimes   = 1000
+	// Attempts at one piece of a sale.
+	maxPerPiece = 10_000
+	maxRetries  = 10
 	// Characters of a comment; the number that it carries needs some, and a server takes no more than 500.
 	minMessage, maxMessage = 24, 500
 )
@@ -53,6 +56,23 @@ type Scenario struct {
 	Givers float64
 	// MessageBytes is the length of a comment, 24 to 500.
 	MessageBytes int
+	// Sale is a flash sale, without PerPiece none.
+	Sale Sale
+}
+
+// Sale is a flash sale at which many go at once. The regulars of the room are its buyers.
+type Sale struct {
+	// At is when it starts, after the begin of the run, and Over the time after that in which people go at
+	// it. Bots do so in the second before the start, again and again.
+	At, Over time.Duration
+	// Buyers is the part of the viewers that wants to buy, above 0 to 1; PerPiece how many attempts there
+	// are for each piece, 1 to 10,000. There are as many pieces as give each buyer one attempt, at least one.
+	Buyers   float64
+	PerPiece int
+	// Bots is the part of the attempts that bots make, Unpaid the part of the orders that nobody pays.
+	Bots, Unpaid float64
+	// Retries is how often people ask again under the same key after the outcome, 0 to 10.
+	Retries int
 }
 
 // Stage is a time of 0.1 s and more during which the room grows or shrinks evenly to a part of its size.
@@ -69,7 +89,7 @@ type Bursts struct {
 
 // What a scenario has that does not say otherwise.
 func defaultScenario() Scenario {
-	return Scenario{Viewers: 1000, StaySigma: 1, Givers: 0.01, MessageBytes: 40}
+	return Scenario{Viewers: 1000, StaySigma: 1, Givers: 0.01, MessageBytes: 40, Sale: Sale{Buyers: 0.5}}
 }
 
 // Length is how long all stages take.
@@ -108,6 +128,16 @@ func (s Scenario) check() error {
 	if b := s.Bursts; b != (Bursts{}) {
 		hold(b.For >= minStage && b.For < b.Every, "a burst takes %v or longer and less than the time between two, not %v of %v", minStage, b.For, b.Every)
 		hold(b.Times >= 0 && b.Times <= maxTimes, "a burst has 0 to %d times the comments, not %g", maxTimes, b.Times)
+	}
+	if sale := s.Sale; sale.PerPiece != 0 {
+		hold(sale.PerPiece >= 1 && sale.PerPiece <= maxPerPiece, "there are 1 to %d attempts for a piece, not %d", maxPerPiece, sale.PerPiece)
+		hold(sale.At >= botLead && sale.Over >= minStage && sale.At+sale.Over <= s.Length(),
+			"a sale starts %v after the begin or later and its rush of at least %v ends with the last stage, not at %v and after %v", botLead, minStage, sale.At, sale.At+sale.Over)
+		hold(sale.Buyers > 0 && sale.Buyers <= 1, "buyers are above 0%% and at most 100%%, not %g%%", sale.Buyers*100)
+		hold(sale.Bots >= 0 && sale.Bots <= 1 && sale.Unpaid >= 0 && sale.Unpaid <= 1, "bots and unpaid are 0%% to 100%%")
+		hold(sale.Retries >= 0 && sale.Retries <= maxRetries, "people ask 0 to %d times again, not %d", maxRetries, sale.Retries)
+	} else {
+		hold(sale.Over == 0 && sale.At == 0, "a sale needs attempts_per_piece")
 	}
 	hold(s.Givers > 0 && s.Givers <= 1, "givers are above 0%% and at most 100%%, not %g%%", s.Givers*100)
 	hold(s.MessageBytes >= minMessage && s.MessageBytes <= maxMessage, "a message has %d to %d bytes, not %d", minMessage, maxMessage, s.MessageBytes)

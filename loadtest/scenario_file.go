@@ -106,6 +106,11 @@ func (s *Scenario) fields() fields {
 		"bursts": fields{
 			"every": duration(&s.Bursts.Every, minStage, maxLength), "for": duration(&s.Bursts.For, minStage, maxLength), "times": number(&s.Bursts.Times, 0, maxTimes),
 		}.read,
+		"sale": fields{
+			"at": duration(&s.Sale.At, botLead, maxLength), "over": duration(&s.Sale.Over, minStage, maxLength), "buyers": share(&s.Sale.Buyers),
+			"attempts_per_piece": whole(&s.Sale.PerPiece, 1, maxPerPiece), "bots": share(&s.Sale.Bots), "unpaid": share(&s.Sale.Unpaid),
+			"retries": whole(&s.Sale.Retries, 0, maxRetries),
+		}.read,
 		"publish":       number(&s.Publish, 0, maxPublish),
 		"givers":        share(&s.Givers),
 		"message_bytes": whole(&s.MessageBytes, minMessage, maxMessage),

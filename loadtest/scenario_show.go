@@ -55,6 +55,11 @@ func (p Plan) Write(w io.Writer) error {
 	if p.Gifts > 0 {
 		fmt.Fprintf(tab, "gifts\t%.4g a second in the full room, by %d givers\n", p.Gifts*thousands, p.Givers)
 	}
+	if s := p.Sale; p.Pieces > 0 {
+		fmt.Fprintf(tab, "sale\tof %d pieces after %v: %d attempts of %d buyers within %v, %g%% of them by bots from %v before the start\n",
+			p.Pieces, s.At, p.Pieces*s.PerPiece, p.Buyers, s.Over, 100*s.Bots, botLead)
+		fmt.Fprintf(tab, "\tpeople ask %d times again under the same key; %g%% of the orders are never paid\n", s.Retries, 100*s.Unpaid)
+	}
 	tab.Flush() // a buffer takes everything
 	_, err := w.Write(text.Bytes())
 	return err

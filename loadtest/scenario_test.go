@@ -22,6 +22,7 @@ stages:
 stay: {mean: 90s, sigma: 0.5, returns: 12.5%}
 rates: {comments: 0.6, likes: 5, gifts: 0.05}
 bursts: {every: 1m, for: 20s, times: 6}
+sale: {at: 30s, over: 5s, buyers: 40%, attempts_per_piece: 500, bots: 90%, unpaid: 20%, retries: 3}
 publish: 50
 givers: 2%
 message_bytes: 200
@@ -31,6 +32,7 @@ message_bytes: 200
 		Stages: []Stage{{20 * time.Second, 0.7}, {90 * time.Minute, 1}},
 		Stay:   90 * time.Second, StaySigma: 0.5, Returns: 0.125, Comments: 0.6, Likes: 5, Gifts: 0.05, Publish: 50,
 		Bursts: Bursts{time.Minute, 20 * time.Second, 6}, Givers: 0.02, MessageBytes: 200,
+		Sale: Sale{At: 30 * time.Second, Over: 5 * time.Second, Buyers: 0.4, PerPiece: 500, Bots: 0.9, Unpaid: 0.2, Retries: 3},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v: %v", got, err)
@@ -70,6 +72,10 @@ func TestMalformedScenario(t *testing.T) {
 		{"below zero", stages + "rates: {likes: -1}\n", `f.yaml:2:16: "-1" is no number`},
 		{"burst without end", stages + "bursts: {every: 10s, for: 10s, times: 2}\n", "less than the time between two"},
 		{"burst without time", stages + "bursts: {times: 2}\n", "a burst takes"},
+		{"sale before the bots", stages + "sale: {at: 999ms}\n", `"999ms" is no time from 1s`},
+		{"sale after the end", stages + "sale: {at: 1s, over: 1s, attempts_per_piece: 5}\n", "its rush of at least 100ms ends with the last stage, not at 1s and after 2s"},
+		{"sale without attempts", stages + "sale: {at: 1s, over: 1s}\n", "a sale needs attempts_per_piece"},
+		{"sale without buyers", "stages: [{for: 9s, to: 1%}]\nsale: {at: 1s, over: 1s, attempts_per_piece: 5, buyers: 0%}\n", "buyers are above 0%"},
 		{"no givers", stages + "givers: 0%\n", "givers are above 0%"},
 		{"short message", stages + "message_bytes: 23\n", `"23" is no whole number from 24 to 500`},
 		{"long message", stages + "message_bytes: 501\n", `"501" is no whole number from 24 to 500`},
@@ -88,6 +94,7 @@ func TestScenarioEdges(t *testing.T) {
 		"stages: [{for: 168h, to: 0%}]\nviewers: 1000000",
 		"stages: [{for: 100ms, to: 100%}]\nviewers: 1\nstay: {mean: 100ms, sigma: 3}\nmessage_bytes: 24",
 		"stages: [{for: 1s, to: 1%}]\nstay: {mean: 24h}\nmessage_bytes: 500\nrates: {likes: 100000}\npublish: 100000",
+		"stages: [{for: 1100ms, to: 1%}]\nsale: {at: 1s, over: 100ms, attempts_per_piece: 10000, retries: 10, bots: 100%, unpaid: 100%, buyers: 100%}",
 		"stages: [" + strings.Repeat("{for: 1s, to: 1%}, ", 100) + "]",
 	} {
 		if _, err := ParseScenario("f.yaml", []byte(text)); err != nil {

@@ -1,10 +1,12 @@
 package loadtest
 
 import (
+	"cmp"
 	"container/heap"
 	"iter"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -18,10 +20,12 @@ const (
 	KindComment
 	KindLike
 	KindGift
+	KindAttempt    // at the sale, of a person
+	KindBotAttempt // the same of a bot, before the start
 	kinds
 )
 
-var kindNames = [kinds]string{"join", "leave", "comment", "like", "gift"}
+var kindNames = [kinds]string{"join", "leave", "comment", "like", "gift", "attempt", "bot_attempt"}
 
 // String returns the kind's name as the figures have it: offered.comment counts comments.
 func (k Kind) String() string { return kindNames[k] }
@@ -49,9 +53,10 @@ type Schedule struct {
 	now   time.Duration
 	// Everybody but the regulars, the next to leave first.
 	crowd crowdHeap
-	next  uint32   // number of the next new viewer
-	gone  []uint32 // who may come back
-	said  int64    // comments at a fixed rate
+	next  uint32    // number of the next new viewer
+	gone  []uint32  // who may come back
+	said  int64     // comments at a fixed rate
+	rush  []Arrival // attempts at the sale, the next first
 }
 
 // span is a time with a straight course of the crowd's number and one rate of comments.
@@ -66,7 +71,32 @@ type span struct {
 // NewSchedule returns the schedule of the plan and the seed. The same of both give the same schedule on
 // machines of one architecture.
 func NewSchedule(p Plan, seed uint64) *Schedule {
-	return &Schedule{plan: p, spans: p.spans(), rng: rand.New(rand.NewPCG(seed, 0)), next: uint32(p.Regulars)}
+	return &Schedule{plan: p, spans: p.spans(), rng: rand.New(rand.NewPCG(seed, 0)), next: uint32(p.Regulars), rush: p.rush(rand.New(rand.NewPCG(seed, 1)))}
+}
+
+// botLead is how long before a sale's start the first bots go at it.
+const botLead = time.Second
+
+// rush draws the attempts at the sale: the buyers go in turn, in an order of chance.
+func (p Plan) rush(rng *rand.Rand) []Arrival {
+	n := p.Pieces * p.Sale.PerPiece
+	if n == 0 {
+		return nil
+	}
+	order := rng.Perm(p.Buyers)
+	bots := int(math.Round(p.Sale.Bots * float64(n)))
+	out := make([]Arrival, n)
+	for i, k := range rng.Perm(n) {
+		a := Arrival{Viewer: uint32(order[k%p.Buyers])}
+		if i < bots {
+			a.Kind, a.At = KindBotAttempt, p.Sale.At-time.Duration(rng.Int64N(int64(botLead)))
+		} else {
+			a.Kind, a.At = KindAttempt, p.Sale.At+time.Duration(rng.Int64N(int64(p.Sale.Over)))
+		}
+		out[i] = a
+	}
+	slices.SortStableFunc(out, func(a, b Arrival) int { return cmp.Compare(a.At, b.At) })
+	return out
 }
 
 // All returns what is left of the schedule, in the order of time.
@@ -95,7 +125,13 @@ func (s *Schedule) step() (Arrival, bool) {
 	if happens {
 		due = s.now + gap
 	}
-	if say := s.nextSaid(); say < due {
+	say := s.nextSaid()
+	if len(s.rush) > 0 && s.rush[0].At < min(due, say) {
+		a := s.rush[0]
+		s.now, s.rush = a.At, s.rush[1:]
+		return a, true
+	}
+	if say < due {
 		s.now = say
 		s.said++
 		return s.by(s.anybody(), KindComment), true

@@ -173,6 +173,43 @@ func TestPublishIsEven(t *testing.T) {
 	}
 }
 
+func TestRush(t *testing.T) {
+	s := stages(Stage{30 * time.Second, 1})
+	s.Likes, s.Sale = 5, Sale{At: 10 * time.Second, Over: 5 * time.Second, Buyers: 0.5, PerPiece: 50, Bots: 0.34}
+	p := plan(t, s, 1000)
+	if p.Buyers != 500 || p.Pieces != 10 || p.Regulars != 500 {
+		t.Fatalf("%d buyers, %d pieces, %d regulars", p.Buyers, p.Pieces, p.Regulars)
+	}
+	people, bots, each := 0, 0, map[uint32]int{}
+	last := time.Duration(0)
+	for a := range NewSchedule(p, 1).All() {
+		if a.At < last {
+			t.Fatalf("%+v after %v", a, last)
+		}
+		last = a.At
+		switch a.Kind {
+		case KindAttempt:
+			people++
+			if a.At < 10*time.Second || a.At >= 15*time.Second {
+				t.Errorf("%+v", a)
+			}
+		case KindBotAttempt:
+			bots++
+			if a.At <= 9*time.Second || a.At > 10*time.Second {
+				t.Errorf("%+v", a)
+			}
+		default:
+			continue
+		}
+		if each[a.Viewer]++; a.Viewer >= 500 || each[a.Viewer] > 1 {
+			t.Errorf("attempt %d of %d", each[a.Viewer], a.Viewer)
+		}
+	}
+	if people != 330 || bots != 170 {
+		t.Errorf("%d people, %d bots", people, bots)
+	}
+}
+
 func TestOneSeatRoom(t *testing.T) {
 	s := stages(Stage{time.Minute, 1})
 	s.Comments, s.Gifts, s.Stay = 1000, 1000, time.Second

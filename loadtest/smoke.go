@@ -78,6 +78,7 @@ type smokeRun struct {
 	comments map[string]bool // ids of accepted comments
 	tips     []tipRecord
 	attempts []attemptRecord
+	payers   int      // buyers who were to pay
 	broken   []string // outcomes that changed when asked again
 
 	sale *proto.FlashSale
