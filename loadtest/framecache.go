@@ -7,9 +7,9 @@ import (
 	"livecart/proto"
 )
 
-// frameCacheSlots is how many frames a cache holds: those of the last moments of some rooms, in both
-// formats.
-const frameCacheSlots = 64
+// frameCacheSlots is how many frames a cache holds: those of half a minute of a busy room in both
+// formats, for viewers of a gateway that falls behind are that far apart.
+const frameCacheSlots = 256
 
 // frameCache decodes frames. A gateway sends the same bytes to all viewers of a room; those who get
 // them shortly after the first one share its decoded frame. The zero value is not ready; not safe

@@ -627,18 +627,23 @@ func TestSwarmOfThousands(t *testing.T) {
 		}
 		var mu sync.Mutex
 		under, most := 0, 0
+		full := make(chan struct{}) // closed when as many as may be are under way, who wait for that
 		g := serve(t, func(g *gateway) {
 			g.refuse = func(http.ResponseWriter, *http.Request) bool {
 				mu.Lock()
-				defer mu.Unlock()
 				under++
+				if under == 8 && most < 8 {
+					close(full)
+				}
 				most = max(most, under)
+				mu.Unlock()
+				<-full
+				mu.Lock()
+				defer mu.Unlock()
+				under-- // before the answer, after which the next may begin
 				return false
 			}
 			g.joined = func(c *socket) {
-				mu.Lock()
-				under--
-				mu.Unlock()
 				c.welcome(&proto.SessionWelcome{})
 				c.events(chatEvent("to everybody"))
 			}
@@ -664,8 +669,8 @@ func TestSwarmOfThousands(t *testing.T) {
 			return true
 		})
 		t.Logf("%d goroutines before, %d with everybody; handshakes up to %d", before, runtime.NumGoroutine(), most)
-		if most > 8 {
-			t.Errorf("%d handshakes were under way", most)
+		if most != 8 {
+			t.Errorf("%d handshakes were under way, not 8", most)
 		}
 		for i := range n {
 			if i%2 == 0 {
