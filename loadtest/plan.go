@@ -45,6 +45,10 @@ func (s Scenario) Plan(viewers int, length time.Duration) (Plan, error) {
 		p.Pieces = min(max(p.Buyers/p.Sale.PerPiece, 1), p.Buyers)
 	}
 	p.Regulars = min(max(p.Givers, p.Buyers, s.Viewers/regularsOf, leastRegulars), s.Viewers)
+	if p.Gifts > 0 && p.LostReplies > 0 { // what givers were told has holes then
+		p.Givers = min(p.Givers, s.Viewers-1)
+		p.Regulars = min(max(p.Regulars, p.Givers+leastRegulars), s.Viewers)
+	}
 	return p, nil
 }
 

@@ -38,6 +38,7 @@ type playRun struct {
 	visitors *visitors
 	acting   sync.WaitGroup // commands of regulars under way
 	said     int64          // comments handed out, of the pacer's goroutine
+	gave     int64          // gifts, likewise
 	giftID   string
 	price    int64
 	// Commands whose outcome nobody knows.
@@ -110,6 +111,9 @@ func (r *playRun) open(ctx context.Context, key []byte) error {
 		return err
 	}
 	r.watchers, r.gifters = r.crowd.people, r.crowd.people[:r.Plan.Givers]
+	if r.Plan.LostReplies > 0 {
+		r.watchers = r.watchers[r.Plan.Givers:]
+	}
 	var err error
 	r.visitors, err = newVisitors(r.Target, r.Plan.MostViewers(), key, rand.Text()[:8], r.Plan.Returns > 0, r.crowd.audience)
 	return err
@@ -249,8 +253,24 @@ func (r *playRun) give(ctx context.Context, p *person, due time.Time) {
 	r.crowd.audience.say(combo, due)
 	cmd := &proto.Command{RequestId: NewRequestID(), Command: &proto.Command_GiftSend{GiftSend: &proto.GiftSend{GiftId: r.giftID, Count: 1, ComboId: combo}}}
 	r.meter.Count("sent.gift", 1)
+	r.gave++
+	repeat, cut := isPart(r.gave, r.Plan.Repeats), isPart(r.gave, r.Plan.LostReplies)
 	r.acting.Go(func() { // ends with the outcome
+		if cut {
+			v := p.current()
+			p.note(cmd, time.Now(), nil)
+			v.Send(cmd) // whatever came of it, ask finds out on a new connection
+			v.Cut()
+		}
 		reply, err := p.askSince(ctx, cmd, due)
+		if repeat && err == nil {
+			var second *proto.Reply
+			if second, err = p.ask(ctx, cmd); err == nil {
+				if a, b := giftOutcome(reply), giftOutcome(second); a != b {
+					r.note("gift_send %s was %s and then %s", cmd.RequestId, a, b)
+				}
+			}
+		}
 		switch sent := reply.GetOk().GetGiftSent(); {
 		case ctx.Err() != nil:
 		case err != nil:
@@ -263,4 +283,15 @@ func (r *playRun) give(ctx context.Context, p *person, due time.Time) {
 			r.tips = append(r.tips, tipRecord{sender: p, key: cmd.RequestId, beans: r.price, tipIDs: sent.TipIds})
 		}
 	})
+}
+
+// isPart picks a part of everything that is numbered from 1, evenly.
+func isPart(n int64, part float64) bool { return int64(float64(n)*part) != int64(float64(n-1)*part) }
+
+// giftOutcome names the tips or the refusal of a reply.
+func giftOutcome(reply *proto.Reply) string {
+	if ids := reply.GetOk().GetGiftSent().GetTipIds(); len(ids) > 0 {
+		return "tip " + strings.Join(ids, ", ")
+	}
+	return outcome(reply)
 }

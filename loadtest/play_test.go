@@ -73,6 +73,35 @@ func TestPlayPassesInAnHonestRoom(t *testing.T) {
 	r.nobodyIsLeft(t)
 }
 
+// Givers who lose connections and ask again send every gift once.
+func TestPlayLosesReplies(t *testing.T) {
+	t.Parallel()
+	_, target := openRoom(t, nil)
+	p := evening(t, target)
+	p.Plan.Scenario.Repeats, p.Plan.Scenario.LostReplies = 0.25, 0.5
+	again, err := p.Plan.Scenario.Plan(0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Plan = again
+	result, err := p.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !result.Passed {
+		t.Errorf("%s: %+v, %v", result.Verdict(), result.Checks, result.Invalid)
+	}
+	gifts, tips := result.Counts["offered.gift"], int64(0)
+	for _, f := range result.Figures {
+		if f.Name == "gifts" {
+			tips = f.Value
+		}
+	}
+	if gifts == 0 || tips != gifts || result.Counts["reconnects"] < 1 || result.Counts["ok.gift_send"] != gifts+gifts/4 {
+		t.Errorf("%d offered, %d are tips, %v", gifts, tips, result.Counts)
+	}
+}
+
 // A server that breaks a promise is found out by the check of that promise.
 func TestPlayFindsWhatIsBroken(t *testing.T) {
 	t.Parallel()
@@ -114,6 +143,16 @@ func TestPlayFindsWhatIsBroken(t *testing.T) {
 					r.mu.Lock()
 					defer r.mu.Unlock()
 					r.tellAll(&proto.Event{Event: &proto.Event_GiftSent{GiftSent: &proto.GiftSent{TipIds: []string{"t1"}}}})
+				}
+				return false
+			}
+		}},
+		{"another answer for a key", "one_key_one_outcome", "and then tip", func(r *room) func(*proto.Command) bool {
+			return func(cmd *proto.Command) bool {
+				if cmd.Kind() == "gift_send" {
+					r.mu.Lock()
+					defer r.mu.Unlock()
+					clear(r.replies)
 				}
 				return false
 			}
@@ -163,6 +202,7 @@ func TestPlayFindsWhatIsBroken(t *testing.T) {
 			_, target := openRoom(t, func(r *room) { r.onCommand = tt.breakIt(r) })
 			p := evening(t, target)
 			p.pace.news = time.Second
+			p.Plan.Repeats = 0.5
 			result, err := p.Run(t.Context())
 			if err != nil {
 				t.Fatal(err)

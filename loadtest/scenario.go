@@ -54,6 +54,9 @@ type Scenario struct {
 	Bursts  Bursts
 	// Givers is the part of the viewers that sends the gifts, above 0 to 1.
 	Givers float64
+	// Repeats is the part of the gifts whose command is sent again after its outcome, LostReplies the part
+	// whose giver loses the connection before the reply and asks again on a new one; 0 to 1 each.
+	Repeats, LostReplies float64
 	// MessageBytes is the length of a comment, 24 to 500.
 	MessageBytes int
 	// Sale is a flash sale, without PerPiece none.
@@ -129,6 +132,8 @@ func (s Scenario) check() error {
 		hold(b.For >= minStage && b.For < b.Every, "a burst takes %v or longer and less than the time between two, not %v of %v", minStage, b.For, b.Every)
 		hold(b.Times >= 0 && b.Times <= maxTimes, "a burst has 0 to %d times the comments, not %g", maxTimes, b.Times)
 	}
+	hold(s.Repeats >= 0 && s.Repeats <= 1 && s.LostReplies >= 0 && s.LostReplies <= 1, "repeats and lost replies are 0%% to 100%%")
+	hold(s.LostReplies == 0 || s.Viewers >= 2, "lost replies need somebody else who keeps the connection: at least 2 viewers")
 	if sale := s.Sale; sale.PerPiece != 0 {
 		hold(sale.PerPiece >= 1 && sale.PerPiece <= maxPerPiece, "there are 1 to %d attempts for a piece, not %d", maxPerPiece, sale.PerPiece)
 		hold(sale.At >= botLead && sale.Over >= minStage && sale.At+sale.Over <= s.Length(),

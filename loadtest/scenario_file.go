@@ -113,6 +113,8 @@ func (s *Scenario) fields() fields {
 		}.read,
 		"publish":       number(&s.Publish, 0, maxPublish),
 		"givers":        share(&s.Givers),
+		"repeats":       share(&s.Repeats),
+		"lost_replies":  share(&s.LostReplies),
 		"message_bytes": whole(&s.MessageBytes, minMessage, maxMessage),
 	}
 }

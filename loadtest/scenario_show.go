@@ -53,7 +53,7 @@ func (p Plan) Write(w io.Writer) error {
 		fmt.Fprintf(tab, "likes\t%.4g a second in the full room\n", p.Likes*thousands)
 	}
 	if p.Gifts > 0 {
-		fmt.Fprintf(tab, "gifts\t%.4g a second in the full room, by %d givers\n", p.Gifts*thousands, p.Givers)
+		fmt.Fprintf(tab, "gifts\t%.4g a second in the full room, by %d givers; %g%% are sent again, %g%% lose their reply\n", p.Gifts*thousands, p.Givers, 100*p.Repeats, 100*p.LostReplies)
 	}
 	if s := p.Sale; p.Pieces > 0 {
 		fmt.Fprintf(tab, "sale\tof %d pieces after %v: %d attempts of %d buyers within %v, %g%% of them by bots from %v before the start\n",

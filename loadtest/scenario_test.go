@@ -23,6 +23,8 @@ stay: {mean: 90s, sigma: 0.5, returns: 12.5%}
 rates: {comments: 0.6, likes: 5, gifts: 0.05}
 bursts: {every: 1m, for: 20s, times: 6}
 sale: {at: 30s, over: 5s, buyers: 40%, attempts_per_piece: 500, bots: 90%, unpaid: 20%, retries: 3}
+repeats: 10%
+lost_replies: 2%
 publish: 50
 givers: 2%
 message_bytes: 200
@@ -31,7 +33,7 @@ message_bytes: 200
 		Name: "evening", Doc: "An evening of ours.", Sources: []string{"ours", "theirs: both"}, Viewers: 2000,
 		Stages: []Stage{{20 * time.Second, 0.7}, {90 * time.Minute, 1}},
 		Stay:   90 * time.Second, StaySigma: 0.5, Returns: 0.125, Comments: 0.6, Likes: 5, Gifts: 0.05, Publish: 50,
-		Bursts: Bursts{time.Minute, 20 * time.Second, 6}, Givers: 0.02, MessageBytes: 200,
+		Bursts: Bursts{time.Minute, 20 * time.Second, 6}, Givers: 0.02, MessageBytes: 200, Repeats: 0.1, LostReplies: 0.02,
 		Sale: Sale{At: 30 * time.Second, Over: 5 * time.Second, Buyers: 0.4, PerPiece: 500, Bots: 0.9, Unpaid: 0.2, Retries: 3},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
@@ -76,6 +78,7 @@ func TestMalformedScenario(t *testing.T) {
 		{"sale after the end", stages + "sale: {at: 1s, over: 1s, attempts_per_piece: 5}\n", "its rush of at least 100ms ends with the last stage, not at 1s and after 2s"},
 		{"sale without attempts", stages + "sale: {at: 1s, over: 1s}\n", "a sale needs attempts_per_piece"},
 		{"sale without buyers", "stages: [{for: 9s, to: 1%}]\nsale: {at: 1s, over: 1s, attempts_per_piece: 5, buyers: 0%}\n", "buyers are above 0%"},
+		{"nobody left to watch", stages + "viewers: 1\nlost_replies: 1%\n", "at least 2 viewers"},
 		{"no givers", stages + "givers: 0%\n", "givers are above 0%"},
 		{"short message", stages + "message_bytes: 23\n", `"23" is no whole number from 24 to 500`},
 		{"long message", stages + "message_bytes: 501\n", `"501" is no whole number from 24 to 500`},
