@@ -9,6 +9,11 @@
 // A [Swarm] holds very many viewers without a goroutine or a history each, for [Fanout] and wherever
 // counts are enough.
 //
+// Most scenarios are files: see scenarios/*.yaml, and [Scenario] for what each field means and its
+// limits. In a size and length of its own a [Scenario] is a [Plan]; with a seed that is a [Schedule],
+// fixed before the run, which a [Pacer] hands out, and [Play] does both and checks. Scenarios that no
+// schedule describes are types of their own, as [Smoke] is.
+//
 // A [Recorder] keeps what clients asked and were told, a [Record] a line; [ReadRecords] reads such a
 // history file and [CheckRecords] compares it with Postgres, whoever wrote it.
 //
