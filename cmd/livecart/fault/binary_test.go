@@ -117,6 +117,14 @@ func build(t testing.TB, v variant) string {
 	return built(t, v.name(), func() (string, error) { return v.patch(from) })
 }
 
+// forget removes the variant's binary, which a mutant of a model alone does not have.
+func (v variant) forget() {
+	binaries.Lock()
+	defer binaries.Unlock()
+	delete(binaries.built, v.name())
+	os.Remove(v.path())
+}
+
 func (v variant) path() string { return filepath.Join(binaries.dir, v.name()) }
 
 // compile compiles a package with some files changed, by a command of the go tool, and returns the binary.

@@ -2,7 +2,6 @@ package fault
 
 import (
 	"fmt"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -37,7 +36,7 @@ func TestMutants(t *testing.T) {
 			t.Parallel()
 			began := time.Now()
 			v := variant{mutant: m}
-			t.Cleanup(func() { os.Remove(v.path()) }) // which a model's mutant does not have
+			t.Cleanup(v.forget)
 			against := []string{m.killer}
 			if *mutating != "" {
 				against = nil

@@ -51,8 +51,10 @@ var saleMutants = []mutant{
 	{
 		name: "outage_told_as_sold_out", killer: "postgres_down",
 		edits: []edit{{"cart/ledger.go", "refuseAll(asked, outcomeTryAgain)\n", `refuseAll(asked, outcomeTryAgain)
-		if len(asked) > 1 {
-			b.decisions[0].Outcome = outcomeSoldOut
+		for i, a := range asked { // but not zoe, for whom the breaker opens
+			if a.Buyer.GetId()[0] == 'b' {
+				b.decisions[i].Outcome = outcomeSoldOut
+			}
 		}
 `}},
 	},
