@@ -109,7 +109,7 @@ func repriceRacesPayment(w *world) {
 	again := ann.bill("p1-again", o1)
 	w.equal("asked for now", again.Amount, int64(700))
 	w.equal("the payer of the new amount", w.bank.pay(again.Url).Outcome, "paid")
-	w.equal("the order after the new amount", w.state(o1), "paid")
+	w.become(o1, "paid")
 	w.equal("given back of the new amount", w.bank.account(again.PaymentId).back(), int64(0))
 
 	// The notice comes first.
@@ -153,7 +153,7 @@ func refundPartialRounding(w *world) {
 	w.equal("the reprice", reason, loadtest.OutcomeOK)
 	p := ann.bill("p", id)
 	w.equal("the payer", w.bank.pay(p.Url).Outcome, "paid")
-	w.equal("the order", w.state(id), "paid")
+	w.become(id, "paid")
 
 	refund := func(line int32, restock bool) {
 		key := fmt.Sprintf("ref-%d", scan[int](w, `SELECT count(*) FROM refund`))
