@@ -16,10 +16,11 @@ import (
 
 // Environment is what a run ran on, as far as it could be found out.
 type Environment struct {
-	// Of this program and its machine.
-	Go  string `json:"go"`
-	OS  string `json:"os"`
-	CPU string `json:"cpu"`
+	// Of this program and its machine. Version is livecart's own.
+	Version string `json:"version,omitempty"`
+	Go      string `json:"go"`
+	OS      string `json:"os"`
+	CPU     string `json:"cpu"`
 	// Of the servers: what they were built with, and what they stand on.
 	Servers  []string `json:"servers,omitempty"`
 	Backends []string `json:"backends,omitempty"`
@@ -32,7 +33,7 @@ type line struct{ Name, Value string }
 
 func (e Environment) lines() []line {
 	var lines []line
-	for _, l := range []line{{"machine", e.CPU}, {"system", e.OS}, {"loadtest", e.Go}, {"servers", strings.Join(e.Servers, "; ")}, {"backends", strings.Join(e.Backends, ", ")}} {
+	for _, l := range []line{{"machine", e.CPU}, {"system", e.OS}, {"loadtest", strings.TrimSpace(e.Version + " " + e.Go)}, {"servers", strings.Join(e.Servers, "; ")}, {"backends", strings.Join(e.Backends, ", ")}} {
 		if l.Value != "" {
 			lines = append(lines, l)
 		}
@@ -46,9 +47,10 @@ const describeTimeout = 5 * time.Second
 // describe finds out what can be found out. What does not answer is named as such: a run needs none of it.
 func describe(ctx context.Context, t Target) Environment {
 	e := Environment{
-		Go:  runtime.Version(),
-		OS:  runtime.GOOS + "/" + runtime.GOARCH,
-		CPU: fmt.Sprintf("%d CPUs%s", runtime.NumCPU(), cpuModel()),
+		Version: version(),
+		Go:      runtime.Version(),
+		OS:      runtime.GOOS + "/" + runtime.GOARCH,
+		CPU:     fmt.Sprintf("%d CPUs%s", runtime.NumCPU(), cpuModel()),
 	}
 	if release, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		e.OS += " " + string(bytes.TrimSpace(release))
@@ -68,6 +70,9 @@ func describe(ctx context.Context, t Target) Environment {
 		if version == miniredis {
 			e.Warnings = append(e.Warnings, "Redis was miniredis, which is for trying out: its times say nothing about a real one")
 		}
+	}
+	for _, gone := range t.Servers.gone {
+		e.Warnings = append(e.Warnings, "figures of a server are left out: "+gone)
 	}
 	for _, url := range t.Servers.MetricsURLs {
 		e.Servers = append(e.Servers, url+": "+t.Servers.build(ctx, url))

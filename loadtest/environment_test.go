@@ -22,13 +22,13 @@ func TestDescribe(t *testing.T) {
 		RedisURL: mini.URL(), NATSURL: "nats://127.0.0.1:1", DatabaseURL: "postgres://u:secret@127.0.0.1:1/x",
 		Servers: Servers{MetricsURLs: []string{admin.URL, "http://127.0.0.1:1"}},
 	})
-	if e.Go != runtime.Version() || !strings.HasPrefix(e.OS, runtime.GOOS) || !strings.Contains(e.CPU, "CPU") {
+	if e.Version == "" || e.Go != runtime.Version() || !strings.HasPrefix(e.OS, runtime.GOOS) || !strings.Contains(e.CPU, "CPU") {
 		t.Errorf("%+v", e)
 	}
 	if want := []string{"Postgres of unknown version", "Redis (miniredis)", "NATS of unknown version"}; !slices.Equal(e.Backends, want) {
 		t.Errorf("backends %q", e.Backends)
 	}
-	if want := []string{admin.URL + ": livecart built with go1.26.8", "http://127.0.0.1:1: no answer"}; !slices.Equal(e.Servers, want) {
+	if want := []string{admin.URL + ": livecart v1.2.3 built with go1.26.8", "http://127.0.0.1:1: no answer"}; !slices.Equal(e.Servers, want) {
 		t.Errorf("servers %q", e.Servers)
 	}
 	if len(e.Warnings) != 1 || !strings.Contains(e.Warnings[0], "miniredis") {

@@ -67,7 +67,7 @@ func (f Fanout) Run(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := f.Target.Servers.check(ctx); err != nil {
+	if f.Target.Servers, err = f.Target.Servers.reach(ctx); err != nil {
 		return nil, err
 	}
 	tag := rand.Text()[:8]

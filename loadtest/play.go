@@ -65,7 +65,7 @@ func (p Play) Run(ctx context.Context) (*Result, error) {
 	if err := probeDatabase(ctx, p.Target); err != nil {
 		return nil, err
 	}
-	if err := p.Target.Servers.check(ctx); err != nil {
+	if p.Target.Servers, err = p.Target.Servers.reach(ctx); err != nil {
 		return nil, err
 	}
 	p.Target.life = p.Plan.Length() + tokenLife

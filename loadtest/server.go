@@ -24,6 +24,11 @@ type Servers struct {
 	// MetricsURLs are admin addresses, with or without /metrics. They tell connections, drops and, where
 	// no PIDs are given, CPU and memory.
 	MetricsURLs []string
+	// Optional leaves out, with a warning in the result, those that do not answer before the run, as where
+	// a ready file of another machine names them. Else they are an error.
+	Optional bool
+
+	gone []string // those that were left out, and why
 }
 
 // Bounds of looking at the servers.
@@ -33,19 +38,29 @@ const (
 	maxScrape     = 8 << 20
 )
 
-// check looks at each of them once, so that one that is not there is found out before the run.
-func (s Servers) check(ctx context.Context) error {
+// reach looks at each of them once, so that one that is not there is found out before the run, and
+// returns those that are there.
+func (s Servers) reach(ctx context.Context) (Servers, error) {
+	found := Servers{Optional: s.Optional}
 	for _, pid := range s.PIDs {
-		if _, err := lookAt(pid); err != nil {
-			return fmt.Errorf("server process %d: %w", pid, err)
+		if _, err := lookAt(pid); err == nil {
+			found.PIDs = append(found.PIDs, pid)
+		} else if err := fmt.Errorf("server process %d: %w", pid, err); !s.Optional {
+			return s, err
+		} else {
+			found.gone = append(found.gone, err.Error())
 		}
 	}
 	for _, address := range s.MetricsURLs {
-		if _, err := scrape(ctx, address); err != nil {
-			return fmt.Errorf("server metrics: %w", err)
+		if _, err := scrape(ctx, address); err == nil {
+			found.MetricsURLs = append(found.MetricsURLs, address)
+		} else if err := fmt.Errorf("server metrics: %w", err); !s.Optional || ctx.Err() != nil {
+			return s, err
+		} else {
+			found.gone = append(found.gone, err.Error())
 		}
 	}
-	return nil
+	return found, nil
 }
 
 // usage is what one process uses: seconds of CPU since it began, and resident bytes.
@@ -120,15 +135,16 @@ func (s scraped) sum(name string) (sum float64) {
 	return sum
 }
 
-// build says with which Go a server was built and runs.
+// build says which version a server is of and with which Go it was built, as far as it tells.
 func (s Servers) build(ctx context.Context, address string) string {
 	families, err := scrape(ctx, address)
 	if err != nil {
 		return "no answer"
 	}
-	version := "livecart of an unknown Go version"
-	families.each("go_info", "version", func(label string, _ float64) { version = "livecart built with " + label })
-	return version
+	name, compiler := "livecart", "an unknown Go version"
+	families.each("go_build_info", "version", func(label string, _ float64) { name += " " + label })
+	families.each("go_info", "version", func(label string, _ float64) { compiler = label })
+	return name + " built with " + compiler
 }
 
 // watcher keeps what was last known of each process and address, so that what is gone still counts.

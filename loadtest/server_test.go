@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -22,7 +23,7 @@ func adminOf(t *testing.T, began float64, looks *atomic.Int64) *httptest.Server 
 			return
 		}
 		n := looks.Add(1)
-		fmt.Fprintf(w, "# TYPE go_info gauge\ngo_info{version=\"go1.26.8\"} 1\n"+
+		fmt.Fprintf(w, "# TYPE go_build_info gauge\ngo_build_info{path=\"livecart\",version=\"v1.2.3\"} 1\n# TYPE go_info gauge\ngo_info{version=\"go1.26.8\"} 1\n"+
 			"# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total %d\n"+
 			"# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes 1000\n"+
 			"# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds %f\n"+
@@ -88,7 +89,7 @@ func TestWatchProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := Servers{PIDs: []int{os.Getpid(), child.Process.Pid}}
-	if err := s.check(t.Context()); err != nil {
+	if _, err := s.reach(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w := newWatcher(s)
@@ -112,7 +113,7 @@ func TestWatchProcess(t *testing.T) {
 	if want := fmt.Sprintf("process %d is gone", child.Process.Pid); len(w.marks) != 1 || w.marks[0].Text != want {
 		t.Errorf("%v, want %s", w.marks, want)
 	}
-	if err := s.check(t.Context()); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("server process %d: ", child.Process.Pid)) {
+	if _, err := s.reach(t.Context()); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("server process %d: ", child.Process.Pid)) {
 		t.Errorf("%v", err)
 	}
 }
@@ -140,9 +141,19 @@ func TestServersThatDoNotAnswer(t *testing.T) {
 		"no scheme":    {"localhost:9090", "unsupported protocol scheme"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := Servers{MetricsURLs: []string{tt.url}}.check(t.Context())
+			_, err := Servers{MetricsURLs: []string{tt.url}}.reach(t.Context())
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%v", err)
+			}
+			var looks atomic.Int64
+			here := adminOf(t, 1, &looks)
+			found, err := Servers{MetricsURLs: []string{tt.url, here.URL}, PIDs: []int{999999999}, Optional: true}.reach(t.Context())
+			if err != nil || len(found.PIDs) > 0 || !slices.Equal(found.MetricsURLs, []string{here.URL}) || len(found.gone) != 2 || !strings.Contains(found.gone[1], tt.want) {
+				t.Errorf("optional: %+v: %v", found, err)
+			}
+			e := describe(t.Context(), Target{Servers: found})
+			if len(e.Servers) != 1 || len(e.Warnings) != 2 || !strings.HasPrefix(e.Warnings[1], "figures of a server are left out: server metrics: ") {
+				t.Errorf("%+v", e)
 			}
 		})
 	}

@@ -102,7 +102,7 @@ func (s Smoke) Run(ctx context.Context) (*Result, error) {
 	if err := probeDatabase(ctx, s.Target); err != nil {
 		return nil, err
 	}
-	if err := s.Target.Servers.check(ctx); err != nil {
+	if s.Target.Servers, err = s.Target.Servers.reach(ctx); err != nil {
 		return nil, err
 	}
 	r := newSmokeRun(s)

@@ -60,7 +60,7 @@ func ReadTarget(path string) (Target, error) {
 	if err := json.Unmarshal(data, &r); err != nil {
 		return Target{}, fmt.Errorf("ready file %s: %w", path, err)
 	}
-	t := Target{Room: r.Room, HostToken: r.HostToken, DatabaseURL: r.DatabaseURL, JWTKeyFile: r.JWTKeyFile, RedisURL: r.RedisURL, NATSURL: r.NATSURL}
+	t := Target{Servers: Servers{Optional: true}, Room: r.Room, HostToken: r.HostToken, DatabaseURL: r.DatabaseURL, JWTKeyFile: r.JWTKeyFile, RedisURL: r.RedisURL, NATSURL: r.NATSURL}
 	for _, g := range r.Gateways {
 		t.Gateways = append(t.Gateways, g.URL)
 		if g.Admin != "" {

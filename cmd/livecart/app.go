@@ -60,7 +60,7 @@ func newApp(ctx context.Context, cfg appConfig) (_ *app, err error) {
 			a.close()
 		}
 	}()
-	a.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.metrics.MustRegister(collectors.NewBuildInfoCollector(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.pool, err = patiently(ctx, cfg.log, "Postgres", func(ctx context.Context) (*pgxpool.Pool, error) {
 		return store.OpenPostgres(ctx, cfg.DatabaseURL)
 	})

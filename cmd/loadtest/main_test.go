@@ -108,6 +108,7 @@ func TestBadInputIsToldInOneLine(t *testing.T) {
 		{"unknown metric", with(ready, "--threshold", "p99(delivery.chatt)<1s"), `no run measures "delivery.chatt": did you mean delivery.chat?`},
 		{"server process gone", with(ready, "--server-pid", "999999999"), "server process 999999999: "},
 		{"server without metrics", with(ready, "--metrics-url", "http://127.0.0.1:1"), "server metrics: "},
+		{"server of a ready file without metrics", []string{"run", "smoke", "--ready-file", file(t, `{"gateways": [{"url": "http://127.0.0.1:1", "admin": "http://127.0.0.1:1"}], "room": "demo", "host_token": "h", "jwt_key_file": "`+file(t, key)+`"}`)}, "joining: join ws://127.0.0.1:1/"},
 		{"report into no folder", with(ready, "--html", missing), "--html: open " + missing + ": no such file"},
 		{"report onto a full disk", with(ready, "--html", "/dev/full"), "--html: write /dev/full: no space left on device"},
 		{"result onto a full disk", with(ready, "--json", "/dev/full"), "--json: write /dev/full: no space left on device"},
