@@ -46,11 +46,15 @@ func (r *smokeRun) checkTips() Check {
 
 // checkBalances holds that what a gifter has left is what came in less what was sent.
 func (r *smokeRun) checkBalances(ctx context.Context) Check {
+	return verdict("balances_add_up", r.wrongBalances(ctx), "%d wallets", len(r.gifters))
+}
+
+// askBalances has each gifter ask for what is left.
+func (r *smokeRun) askBalances(ctx context.Context) (bad []string) {
 	spent := map[*person]int64{}
 	for _, t := range r.tips {
 		spent[t.sender] += t.beans
 	}
-	var bad []string
 	for _, p := range r.gifters {
 		reply, err := p.ask(ctx, &proto.Command{Command: &proto.Command_WalletGet{WalletGet: &proto.WalletGet{}}})
 		if err != nil {
@@ -64,5 +68,5 @@ func (r *smokeRun) checkBalances(ctx context.Context) Check {
 			bad = append(bad, fmt.Sprintf("%s was last told of %d beans, not %d", p.id, p.history.beans(), p.funds-spent[p]))
 		}
 	}
-	return verdict("balances_add_up", bad, "%d wallets", len(r.gifters))
+	return bad
 }

@@ -62,13 +62,12 @@ func (r *smokeRun) checkSale() Check {
 
 // checkOwnOrders holds that each confirmed order is the one that its key leads to.
 func (r *smokeRun) checkOwnOrders(ctx context.Context) Check {
-	var bad []string
-	n := 0
-	for _, a := range r.attempts {
-		if a.orderID == "" {
-			continue
-		}
-		n++
+	return verdict("orders_found_by_key", r.wrongOrders(ctx), "%d orders", len(r.ordered()))
+}
+
+// askOrders has each buyer ask for the order.
+func (r *smokeRun) askOrders(ctx context.Context) (bad []string) {
+	for _, a := range r.ordered() {
 		reply, err := a.buyer.ask(ctx, &proto.Command{Command: &proto.Command_OrderGet{OrderGet: &proto.OrderGet{OfRequestId: a.key}}})
 		switch order := reply.GetOk().GetOrder(); {
 		case err != nil:
@@ -79,5 +78,5 @@ func (r *smokeRun) checkOwnOrders(ctx context.Context) Check {
 			bad = append(bad, fmt.Sprintf("order %s was told as paid and is %v", a.orderID, order.State))
 		}
 	}
-	return verdict("orders_found_by_key", bad, "%d orders", n)
+	return bad
 }

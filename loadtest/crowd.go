@@ -2,7 +2,6 @@ package loadtest
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"sync"
 
@@ -19,19 +18,15 @@ type crowd struct {
 	audience *audience
 }
 
-// gather makes n people and joins them, taking turns over gateways and formats. What they ask for is
-// recorded where recorder is not nil.
-func gather(ctx context.Context, t Target, n int, recorder *Recorder, meter *Meter) (*crowd, error) {
-	tokens, err := t.viewerTokens(rand.Text()[:8], n)
-	if err != nil {
-		return nil, err
-	}
+// gather makes people of these tokens and joins them, taking turns over gateways and formats by their
+// numbers. What they ask for is recorded where recorder is not nil.
+func gather(ctx context.Context, t Target, tokens []viewerToken, recorder *Recorder, meter *Meter) (*crowd, error) {
 	c := &crowd{meter: meter, audience: &audience{meter: meter}}
-	for i, token := range tokens {
+	for _, token := range tokens {
 		// Turns over formats go at half the pace of turns over gateways, so that every pair occurs.
-		format := proto.Format(i / len(t.Gateways) % proto.Formats)
+		format := proto.Format(token.number / len(t.Gateways) % proto.Formats)
 		p := newPerson(t, token.user, token.text, format, c.meter)
-		p.turn, p.recorder, p.audience = i, recorder, c.audience
+		p.turn, p.recorder, p.audience = token.number, recorder, c.audience
 		c.people = append(c.people, p)
 	}
 	if err := each(ctx, joining, c.people, func(ctx context.Context, p *person) error { return p.join(ctx) }); err != nil {

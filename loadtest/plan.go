@@ -54,8 +54,12 @@ func (s Scenario) Plan(viewers int, length time.Duration) (Plan, error) {
 
 // MostViewers is how many are in the room at most: as many as the size, what chance may add, and those
 // who leave and wait for the outcome of what they asked for.
-func (p Plan) MostViewers() int {
-	return p.Viewers + p.Viewers/20 + int(math.Ceil(6*math.Sqrt(float64(p.Viewers))))
+func (p Plan) MostViewers() int { return p.mostOf(part{}) }
+
+// mostOf is MostViewers of one part.
+func (p Plan) mostOf(own part) int {
+	n := own.count(p.Viewers)
+	return n + n/20 + int(math.Ceil(6*math.Sqrt(float64(n))))
 }
 
 // stretch returns the scenario with another length.

@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -29,6 +30,10 @@ type Play struct {
 
 	// How the run spends its time beside the stages; defaultPace when zero.
 	pace pace
+	// What this process plays of the run, and a word that all processes of the run share; one of chance
+	// when empty.
+	part part
+	tag  string
 }
 
 // playRun is one run's state.
@@ -37,7 +42,7 @@ type playRun struct {
 	Play
 	visitors *visitors
 	acting   sync.WaitGroup // commands of regulars under way
-	said     int64          // comments handed out, of the pacer's goroutine
+	said     int64          // comments that were due, of all parts; of the pacer's goroutine
 	gave     int64          // gifts, likewise
 	giftID   string
 	price    int64
@@ -72,6 +77,7 @@ func (p Play) Run(ctx context.Context) (*Result, error) {
 	if p.pace == (pace{}) {
 		p.pace = defaultPace
 	}
+	p.tag = cmp.Or(p.tag, rand.Text()[:8])
 	r := &playRun{Play: p, smokeRun: newSmokeRun(Smoke{
 		Target: p.Target, Viewers: p.Plan.Viewers, Pieces: p.Plan.Pieces, Audit: p.Audit, Recorder: p.Recorder, Progress: p.Progress, pace: p.pace,
 	})}
@@ -107,21 +113,39 @@ func (r *playRun) endPlay(ctx context.Context) {
 
 // open joins the regulars.
 func (r *playRun) open(ctx context.Context, key []byte) error {
-	if err := r.smokeRun.open(ctx, r.Plan.Regulars); err != nil {
+	if err := r.openHost(ctx); err != nil {
 		return err
 	}
-	r.watchers, r.gifters = r.crowd.people, r.crowd.people[:r.Plan.Givers]
-	if r.Plan.LostReplies > 0 {
-		r.watchers = r.watchers[r.Plan.Givers:]
+	if err := r.gather(ctx, key); err != nil {
+		return err
 	}
-	var err error
-	r.visitors, err = newVisitors(r.Target, r.Plan.MostViewers(), key, rand.Text()[:8], r.Plan.Returns > 0, r.crowd.audience)
+	return r.awaitStats(ctx)
+}
+
+// gather joins the regulars of this part and makes room for those who come and go.
+func (r *playRun) gather(ctx context.Context, key []byte) error {
+	tokens, err := r.Target.viewerTokens(r.tag+"-regular", r.Plan.Regulars)
+	if err != nil {
+		return err
+	}
+	if r.crowd, err = gather(ctx, r.Target, r.part.tokens(tokens), r.Recorder, r.meter); err != nil {
+		return err
+	}
+	givers := r.part.count(r.Plan.Givers)
+	r.watchers, r.gifters = r.crowd.people, r.crowd.people[:givers]
+	if r.Plan.LostReplies > 0 {
+		r.watchers = r.watchers[givers:]
+	}
+	r.visitors, err = newVisitors(r.Target, r.Plan.mostOf(r.part), key, r.tag, r.Plan.Returns > 0, r.crowd.audience)
 	return err
 }
 
+// person returns a regular of this part.
+func (r *playRun) person(viewer uint32) *person { return r.crowd.people[r.part.index(viewer)] }
+
 // fund tops up what each giver will send: the schedule tells before the run.
 func (r *playRun) fund(ctx context.Context) error {
-	if r.Plan.Givers == 0 {
+	if len(r.gifters) == 0 {
 		return nil
 	}
 	var err error
@@ -129,8 +153,8 @@ func (r *playRun) fund(ctx context.Context) error {
 		return err
 	}
 	for a := range NewSchedule(r.Plan, r.Seed).All() {
-		if a.Kind == KindGift {
-			r.gifters[a.Viewer].funds += r.price
+		if a.Kind == KindGift && r.part.has(a.Viewer) {
+			r.person(a.Viewer).funds += r.price
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -163,7 +187,7 @@ func (r *playRun) sold(ctx context.Context) error {
 // buy lets a buyer go at the sale.
 func (r *playRun) buy(ctx context.Context, a Arrival, due time.Time, again int) {
 	r.meter.Count("sent."+a.Kind.String(), 1)
-	p := r.crowd.people[a.Viewer]
+	p := r.person(a.Viewer)
 	r.acting.Go(func() { // ends with the outcome
 		if err := r.attempt(ctx, p, due, again); err != nil && ctx.Err() == nil {
 			r.unknown.add("%v of %s: %v", a.Kind, p.id, err)
@@ -171,7 +195,7 @@ func (r *playRun) buy(ctx context.Context, a Arrival, due time.Time, again int) 
 	})
 }
 
-// act hands out the schedule and waits for what came of it.
+// act starts the sale and hands out the schedule.
 func (r *playRun) act(ctx context.Context) error {
 	begin := time.Now()
 	if r.Plan.Pieces > 0 {
@@ -180,8 +204,13 @@ func (r *playRun) act(ctx context.Context) error {
 			return err
 		}
 	}
-	pacer := NewPacer(begin, r.meter)
-	err := pacer.Run(ctx, NewSchedule(r.Plan, r.Seed).All(), func(a Arrival, due time.Time) {
+	return r.hand(ctx, begin)
+}
+
+// hand hands out this part of the schedule and waits for what came of it.
+func (r *playRun) hand(ctx context.Context, begin time.Time) error {
+	arrivals := r.part.arrivals(NewSchedule(r.Plan, r.Seed).All(), func(a Arrival) { r.number(a, begin.Add(a.At)) })
+	err := NewPacer(begin, r.meter).Run(ctx, arrivals, func(a Arrival, due time.Time) {
 		switch a.Kind {
 		case KindJoin:
 			r.meter.Count("sent.join", 1)
@@ -194,7 +223,7 @@ func (r *playRun) act(ctx context.Context) error {
 		case KindLike:
 			r.likeOnce(ctx, a, due)
 		case KindGift:
-			r.give(ctx, r.gifters[a.Viewer], due)
+			r.give(ctx, r.person(a.Viewer), due)
 		case KindAttempt:
 			r.buy(ctx, a, due, r.Plan.Sale.Retries)
 		case KindBotAttempt:
@@ -205,12 +234,30 @@ func (r *playRun) act(ctx context.Context) error {
 	return errors.Join(err, r.visitors.close(ctx))
 }
 
-// say sends a comment whose text is of its own, so that those who get it know when it was due.
+// number numbers the comments and gifts of all parts, so that everybody who gets one knows when it was
+// due, whichever process sent it.
+func (r *playRun) number(a Arrival, due time.Time) {
+	switch a.Kind {
+	case KindComment:
+		r.said++
+		r.crowd.audience.say(r.text(), due)
+	case KindGift:
+		r.gave++
+		r.crowd.audience.say(r.combo(), due)
+	}
+}
+
+// text is that of the newest comment, and combo the id of the combo of the newest gift. No other has it.
+func (r *playRun) text() string {
+	text := fmt.Sprintf("%s %d ", r.tag, r.said)
+	return text + strings.Repeat("x", max(r.Plan.MessageBytes-len(text), 1))
+}
+
+func (r *playRun) combo() string { return fmt.Sprintf("%s-%d", r.tag, r.gave) }
+
+// say sends the newest comment.
 func (r *playRun) say(ctx context.Context, a Arrival, due time.Time) {
-	r.said++
-	text := fmt.Sprintf("%s %d ", r.visitors.run, r.said)
-	text += strings.Repeat("x", max(r.Plan.MessageBytes-len(text), 1))
-	r.crowd.audience.say(text, due)
+	text := r.text()
 	cmd := &proto.Command{RequestId: NewRequestID(), Command: &proto.Command_ChatSend{ChatSend: &proto.ChatSend{Text: text}}}
 	r.send(ctx, a, cmd, due, func(reply *proto.Reply) {
 		r.mu.Lock()
@@ -244,16 +291,15 @@ func (r *playRun) send(ctx context.Context, a Arrival, cmd *proto.Command, due t
 		return
 	}
 	r.meter.Count("sent."+a.Kind.String(), 1)
-	r.acting.Go(func() { done(r.crowd.people[a.Viewer].askSince(ctx, cmd, due)) }) // ends with the outcome
+	p := r.person(a.Viewer)
+	r.acting.Go(func() { done(p.askSince(ctx, cmd, due)) }) // ends with the outcome
 }
 
-// give sends one gift, a combo of its own.
+// give sends the newest gift, a combo of its own.
 func (r *playRun) give(ctx context.Context, p *person, due time.Time) {
-	combo := NewRequestID()
-	r.crowd.audience.say(combo, due)
+	combo := r.combo()
 	cmd := &proto.Command{RequestId: NewRequestID(), Command: &proto.Command_GiftSend{GiftSend: &proto.GiftSend{GiftId: r.giftID, Count: 1, ComboId: combo}}}
 	r.meter.Count("sent.gift", 1)
-	r.gave++
 	repeat, cut := isPart(r.gave, r.Plan.Repeats), isPart(r.gave, r.Plan.LostReplies)
 	r.acting.Go(func() { // ends with the outcome
 		if cut {

@@ -110,14 +110,23 @@ func (r *smokeRun) pay(ctx context.Context) error { return r.payShare(ctx, 0.5) 
 
 // payShare lets a part of the buyers pay.
 func (r *smokeRun) payShare(ctx context.Context, share float64) error {
-	var payers []*attemptRecord
+	return r.payFirst(ctx, int(share*float64(len(r.ordered()))))
+}
+
+// ordered returns the attempts that became orders.
+func (r *smokeRun) ordered() (orders []*attemptRecord) {
 	for i := range r.attempts {
 		if r.attempts[i].orderID != "" {
-			payers = append(payers, &r.attempts[i])
+			orders = append(orders, &r.attempts[i])
 		}
 	}
-	payers = payers[:int(share*float64(len(payers)))]
-	r.payers = len(payers)
+	return orders
+}
+
+// payFirst lets the first n of those who have orders pay.
+func (r *smokeRun) payFirst(ctx context.Context, n int) error {
+	payers := r.ordered()[:n]
+	r.payers = n
 	return each(ctx, 8, payers, func(ctx context.Context, a *attemptRecord) error {
 		reply, err := a.buyer.ask(ctx, &proto.Command{Command: &proto.Command_OrderPay{OrderPay: &proto.OrderPay{OrderId: a.orderID}}})
 		if err != nil {
@@ -173,8 +182,10 @@ func (r *smokeRun) stop(ctx context.Context) error {
 }
 
 // caughtUp reports whether every watcher knows the sale's end and every numbered event there is.
-func (r *smokeRun) caughtUp() bool {
-	head := r.head()
+func (r *smokeRun) caughtUp() bool { return r.knows(r.head()) }
+
+// knows reports whether every watcher knows the sale's end and every numbered event up to head.
+func (r *smokeRun) knows(head int64) bool {
 	for _, p := range r.staying() {
 		if !p.history.saw("flash_ended") || p.history.last() < head {
 			return false

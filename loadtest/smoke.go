@@ -3,6 +3,7 @@ package loadtest
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -82,6 +83,9 @@ type smokeRun struct {
 	broken   []string // outcomes that changed when asked again
 
 	sale *proto.FlashSale
+
+	// What is wrong with orders and balances when their owners ask for them.
+	wrongOrders, wrongBalances func(context.Context) []string
 }
 
 // beansEach is what each gifter tops up: an amount that is whole in money, 7 beans a yuan.
@@ -123,7 +127,9 @@ func (s Smoke) Run(ctx context.Context) (*Result, error) {
 }
 
 func newSmokeRun(s Smoke) *smokeRun {
-	return &smokeRun{Smoke: s, front: newShopfront(s.Target), meter: NewMeter(time.Now()), entered: make(chan struct{}, 1), comments: map[string]bool{}}
+	r := &smokeRun{Smoke: s, front: newShopfront(s.Target), meter: NewMeter(time.Now()), entered: make(chan struct{}, 1), comments: map[string]bool{}}
+	r.wrongOrders, r.wrongBalances = r.askOrders, r.askBalances
+	return r
 }
 
 // step is one part of a run.
@@ -239,6 +245,22 @@ func (r *smokeRun) join(ctx context.Context) error {
 
 // open joins the host and n people to a room that must be live and quiet.
 func (r *smokeRun) open(ctx context.Context, n int) error {
+	if err := r.openHost(ctx); err != nil {
+		return err
+	}
+	tokens, err := r.Target.viewerTokens(rand.Text()[:8], n)
+	if err != nil {
+		return err
+	}
+	r.crowd, err = gather(ctx, r.Target, tokens, r.Recorder, r.meter)
+	if err != nil {
+		return err
+	}
+	return r.awaitStats(ctx)
+}
+
+// openHost joins the host to a room that must be live and quiet.
+func (r *smokeRun) openHost(ctx context.Context) error {
 	r.host = newPerson(r.Target, "the host", r.Target.HostToken, proto.JSON, NewMeter(time.Now()))
 	if err := r.host.join(ctx); err != nil {
 		return err
@@ -250,12 +272,11 @@ func (r *smokeRun) open(ctx context.Context, n int) error {
 	if n := r.host.history.told(); n > 0 {
 		return fmt.Errorf("%w: %d comments of others came within %v, and the accounting needs a room of its own", ErrInvalid, n, r.pace.quiet)
 	}
-	crowd, err := gather(ctx, r.Target, n, r.Recorder, r.meter)
-	if err != nil {
-		return err
-	}
-	r.crowd = crowd
-	// The counters of the room settle within a few seconds of the last join.
+	return nil
+}
+
+// awaitStats waits for the counters of the room, which settle within a few seconds of the last join.
+func (r *smokeRun) awaitStats(ctx context.Context) error {
 	if !until(ctx, r.pace.news, func() bool { return r.host.history.saw("room_stats") }) {
 		return fmt.Errorf("no room_stats came in %v", r.pace.news)
 	}

@@ -131,12 +131,17 @@ func (r *smokeRun) note(format string, args ...any) {
 // then, the check tells.
 func (r *smokeRun) settle(ctx context.Context) error {
 	until(ctx, r.pace.news, func() bool {
-		for _, p := range r.staying() {
-			if p.history.told() < len(r.comments) {
-				return false
-			}
-		}
-		return r.host.history.likes() >= r.likesBefore+r.likes.Load()
+		return r.told(len(r.comments)) && r.host.history.likes() >= r.likesBefore+r.likes.Load()
 	})
 	return ctx.Err()
+}
+
+// told reports whether every watcher was told of so many comments.
+func (r *smokeRun) told(comments int) bool {
+	for _, p := range r.staying() {
+		if p.history.told() < comments {
+			return false
+		}
+	}
+	return true
 }

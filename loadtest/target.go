@@ -112,8 +112,11 @@ const tokenLife = 2 * time.Hour
 // minSecret is the shortest HMAC secret that a server takes, in bytes.
 const minSecret = 32
 
-// viewerToken is a token and whose it is.
-type viewerToken struct{ text, user string }
+// viewerToken is a token, whose it is, and the viewer's number.
+type viewerToken struct {
+	text, user string
+	number     int
+}
 
 // viewerTokens returns tokens of n distinct viewers. Those made here are new with each run, so that
 // no limit or balance of an earlier run is in the way.
@@ -129,7 +132,7 @@ func (t Target) viewerTokens(run string, n int) ([]viewerToken, error) {
 			return nil, fmt.Errorf("target: viewer token %d: user %q has another one, each viewer must be a user of its own", i+1, user)
 		}
 		users[user] = true
-		tokens = append(tokens, viewerToken{text, user})
+		tokens = append(tokens, viewerToken{text, user, i})
 	}
 	if len(tokens) == n {
 		return tokens, nil
@@ -160,7 +163,7 @@ func (t Target) sign(key []byte, user string, i int) (viewerToken, error) {
 	if err != nil {
 		return viewerToken{}, fmt.Errorf("target: sign token: %w", err)
 	}
-	return viewerToken{text, user}, nil
+	return viewerToken{text, user, i}, nil
 }
 
 // signingKey reads the secret as servers read it: without the line's end.

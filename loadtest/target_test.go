@@ -115,8 +115,8 @@ func TestViewerTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tokens[0] != (viewerToken{given, "ann"}) {
-		t.Errorf("the given one became %+v", tokens[0])
+	if tokens[0] != (viewerToken{given, "ann", 0}) || tokens[2].number != 2 {
+		t.Errorf("the given one became %+v, the last is %+v", tokens[0], tokens[2])
 	}
 	for i, user := range []string{"load-run-1", "load-run-2"} {
 		claims := jwt.MapClaims{}

@@ -1,0 +1,44 @@
+package loadtest
+
+import "iter"
+
+// part is which viewers one of several processes plays: every one whose number, divided by Of, leaves
+// Number. All parts together are everybody; the zero value is so by itself.
+type part struct {
+	Number int `json:"number"`
+	Of     int `json:"of"`
+}
+
+// has reports whether a viewer is of the part.
+func (p part) has(viewer uint32) bool { return p.Of <= 1 || int(viewer)%p.Of == p.Number }
+
+// index is the place of a viewer of the part among those of the part.
+func (p part) index(viewer uint32) int { return int(viewer) / max(p.Of, 1) }
+
+// count is how many of the first n viewers are of the part.
+func (p part) count(n int) int {
+	of := max(p.Of, 1)
+	return (n - p.Number + of - 1) / of
+}
+
+// tokens returns those of the part's viewers.
+func (p part) tokens(all []viewerToken) (own []viewerToken) {
+	for _, t := range all {
+		if p.has(uint32(t.number)) {
+			own = append(own, t)
+		}
+	}
+	return own
+}
+
+// arrivals returns those of the part's viewers. Each of everybody's is shown to seen before.
+func (p part) arrivals(all iter.Seq[Arrival], seen func(Arrival)) iter.Seq[Arrival] {
+	return func(yield func(Arrival) bool) {
+		for a := range all {
+			seen(a)
+			if p.has(a.Viewer) && !yield(a) {
+				return
+			}
+		}
+	}
+}
