@@ -11,9 +11,12 @@ import (
 func (r *playRun) checks(ctx context.Context) []Check {
 	checks := []Check{
 		r.visitors.failed.check("all_joined", fmt.Sprintf("%d handshakes", r.meter.Total("offered.join"))),
-		r.visitors.lost.check("visitors_stayed", "no connection was lost of those who came and went"),
-		r.checkStayed(),
 		r.unknown.check("outcomes_known", "every command has one"),
+	}
+	if r.back != nil {
+		checks = append(checks, r.checkCameBack())
+	} else {
+		checks = append(checks, r.visitors.lost.check("visitors_stayed", "no connection was lost of those who came and went"), r.checkStayed())
 	}
 	unknown := ""
 	if n := r.unknown.count(); n > 0 {

@@ -19,14 +19,18 @@ type crowd struct {
 }
 
 // gather makes people of these tokens and joins them, taking turns over gateways and formats by their
-// numbers. What they ask for is recorded where recorder is not nil.
-func gather(ctx context.Context, t Target, tokens []viewerToken, recorder *Recorder, meter *Meter) (*crowd, error) {
+// numbers. What they ask for is recorded where recorder is not nil; those who lose their connection come
+// back by themselves where back is not nil.
+func gather(ctx context.Context, t Target, tokens []viewerToken, recorder *Recorder, meter *Meter, back *comebacks) (*crowd, error) {
 	c := &crowd{meter: meter, audience: &audience{meter: meter}}
 	for _, token := range tokens {
 		// Turns over formats go at half the pace of turns over gateways, so that every pair occurs.
 		format := proto.Format(token.number / len(t.Gateways) % proto.Formats)
 		p := newPerson(t, token.user, token.text, format, c.meter)
 		p.turn, p.recorder, p.audience = token.number, recorder, c.audience
+		if back != nil {
+			back.adopt(token.number, p)
+		}
 		c.people = append(c.people, p)
 	}
 	if err := each(ctx, joining, c.people, func(ctx context.Context, p *person) error { return p.join(ctx) }); err != nil {

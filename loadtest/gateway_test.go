@@ -32,6 +32,26 @@ type gateway struct {
 	mu       sync.Mutex
 	open     map[*socket]bool
 	joins    int
+	lost     int64 // connections that kill cut off
+	server   *httptest.Server
+}
+
+// kill ends the gateway as a crash would: it says nothing, and nobody gets in any more.
+func (g *gateway) kill() {
+	g.server.Listener.Close()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for c := range g.open {
+		c.Close()
+		g.lost++
+	}
+}
+
+// dropped returns how many connections kill cut off.
+func (g *gateway) dropped() int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.lost
 }
 
 // socket is one connection as its server sees it.
@@ -56,6 +76,7 @@ func serve(t testing.TB, change func(*gateway)) *gateway {
 	}
 	server := httptest.NewServer(g)
 	g.url = server.URL
+	g.server = server
 	t.Cleanup(func() {
 		g.mu.Lock()
 		for c := range g.open {

@@ -80,7 +80,7 @@ func (r *Result) facts() []line {
 		}
 	}
 	for _, l := range r.Latency {
-		if slices.Contains([]string{"join", "delivery.chat", "confirm", "reply.flash_buy"}, l.Name) {
+		if slices.Contains([]string{"join", "back", "delivery.chat", "confirm", "reply.flash_buy"}, l.Name) {
 			facts = append(facts, line{l.Name + " p99, ms", tellNumber(l.P99)})
 		}
 	}

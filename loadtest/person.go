@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"livecart/proto"
@@ -47,6 +48,14 @@ type person struct {
 	turn int
 	// Connections that were replaced because they were lost or cut on purpose.
 	reconnects int
+
+	// Set before joining, or nil: is told of each lost connection and has comeBack called by a goroutine of
+	// its own. The person then goes on after the last numbered event.
+	onLost func(lost error)
+	// When the connection was lost that is not replaced yet; nil where there is none.
+	away atomic.Pointer[time.Time]
+	// Set before the first command, or nil: is told of each that may have been carried out though no reply came.
+	unsure func(*proto.Command)
 }
 
 func newPerson(t Target, id, token string, format proto.Format, meter *Meter) *person {
@@ -65,9 +74,14 @@ func (p *person) join(ctx context.Context) error {
 
 func (p *person) connect(ctx context.Context) error {
 	cfg := ViewerConfig{URL: p.target.socketURL(p.turn), Token: p.token, Format: p.format, History: p.history}
-	if p.audience != nil {
-		cfg.OnFrame, cfg.OnEnd = p.audience.frame, p.audience.left
+	if p.onLost != nil && p.viewer != nil {
+		cfg.AfterSeq = p.history.last()
 	}
+	if p.audience != nil {
+		cfg.OnFrame = p.audience.frame
+	}
+	cfg.OnEnd = p.ended
+	lost := p.away.Load()
 	v, err := Join(ctx, cfg)
 	if err != nil {
 		p.meter.Count("join_failed", 1)
@@ -78,6 +92,29 @@ func (p *person) connect(ctx context.Context) error {
 		p.audience.joined()
 	}
 	p.viewer = v
+	if lost != nil && p.away.CompareAndSwap(lost, nil) {
+		p.meter.Time("back", time.Since(*lost))
+	}
+	return nil
+}
+
+// ended takes in the end of a connection, in its reading goroutine.
+func (p *person) ended(lost error) {
+	if p.audience != nil {
+		p.audience.left(lost)
+	}
+	if lost != nil && p.onLost != nil {
+		now := time.Now()
+		p.away.Store(&now)
+		p.onLost(lost)
+	}
+}
+
+// comeBack replaces a connection that has ended, on the next gateway.
+func (p *person) comeBack(ctx context.Context) error {
+	if v := p.current(); v.over() {
+		return p.rejoin(ctx, v)
+	}
 	return nil
 }
 
@@ -171,6 +208,12 @@ func (p *person) askSince(ctx context.Context, cmd *proto.Command, begin time.Ti
 			err = fmt.Errorf("the reply is %s", e.Reason)
 			wait = max(wait, time.Duration(e.RetryAfterMs)*time.Millisecond)
 		case errors.Is(err, ErrCut), errors.Is(err, ErrNoReply):
+			if p.unsure != nil {
+				p.unsure(cmd)
+			}
+			if p.away.Load() != nil {
+				break // who brings the person back chooses when
+			}
 			if missing := p.rejoin(ctx, v); missing != nil {
 				err = missing
 			} else if asked == 1 {

@@ -202,7 +202,7 @@ func tokensOf(t *testing.T, target Target, n int) []viewerToken {
 func TestPeopleTakeTurnsOverGateways(t *testing.T) {
 	a, b := serve(t, nil), serve(t, nil)
 	target := Target{Gateways: []string{a.url, b.url}, Room: "demo", JWTKeyFile: keyFile(t, testKey)}
-	c, err := gather(t.Context(), target, tokensOf(t, target, 8), nil, NewMeter(time.Now()))
+	c, err := gather(t.Context(), target, tokensOf(t, target, 8), nil, NewMeter(time.Now()), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestGatherFailsAsAWhole(t *testing.T) {
 	})
 	target := g.target()
 	target.JWTKeyFile = keyFile(t, testKey)
-	if _, err := gather(t.Context(), target, tokensOf(t, target, 8), nil, NewMeter(time.Now())); err == nil || !strings.Contains(err.Error(), "503") {
+	if _, err := gather(t.Context(), target, tokensOf(t, target, 8), nil, NewMeter(time.Now()), nil); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("%v", err)
 	}
 	if !until(t.Context(), 10*time.Second, func() bool {

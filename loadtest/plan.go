@@ -25,7 +25,7 @@ type Plan struct {
 }
 
 // Plan returns the scenario for so many viewers and so long; with 0 as the scenario has it. A length
-// other than the scenario's stretches stages, bursts and a sale, not stays and rates.
+// other than the scenario's stretches stages, bursts, faults and a sale, not stays and rates.
 func (s Scenario) Plan(viewers int, length time.Duration) (Plan, error) {
 	if viewers != 0 {
 		s.Viewers = viewers
@@ -74,6 +74,12 @@ func (s Scenario) stretch(length time.Duration) Scenario {
 	}
 	s.Stages = stages
 	s.Sale.At, s.Sale.Over = scale(s.Sale.At), scale(s.Sale.Over)
+	faults := make([]Fault, len(s.Faults))
+	for i, f := range s.Faults {
+		f.At, f.For = scale(f.At), scale(f.For)
+		faults[i] = f
+	}
+	s.Faults = faults
 	s.Bursts.Every, s.Bursts.For = scale(s.Bursts.Every), scale(s.Bursts.For)
 	return s
 }

@@ -49,6 +49,7 @@ type playRun struct {
 	// Commands whose outcome nobody knows.
 	unknown complaints
 	refused atomic.Int64
+	faults  faultRun
 }
 
 // Run plays the plan and checks. The error is for runs in which nobody could join; otherwise the result
@@ -73,6 +74,9 @@ func (p Play) Run(ctx context.Context) (*Result, error) {
 	if p.Target.Servers, err = p.Target.Servers.reach(ctx); err != nil {
 		return nil, err
 	}
+	if err := p.Target.checkFaults(p.Plan.Faults); err != nil {
+		return nil, fmt.Errorf("scenario %s: %w", p.Plan.Name, err)
+	}
 	p.Target.life = p.Plan.Length() + tokenLife
 	if p.pace == (pace{}) {
 		p.pace = defaultPace
@@ -81,6 +85,9 @@ func (p Play) Run(ctx context.Context) (*Result, error) {
 	r := &playRun{Play: p, smokeRun: newSmokeRun(Smoke{
 		Target: p.Target, Viewers: p.Plan.Viewers, Pieces: p.Plan.Pieces, Audit: p.Audit, Recorder: p.Recorder, Progress: p.Progress, pace: p.pace,
 	})}
+	if p.Plan.Reconnect {
+		r.back = newComebacks(ctx, retries{p.Plan.Within, p.Seed})
+	}
 	defer r.endPlay(ctx)
 	result, err := r.conduct(ctx, p.Plan.Name, []step{
 		{"joining", func(ctx context.Context) error { return r.open(ctx, key) }},
@@ -99,6 +106,7 @@ func (p Play) Run(ctx context.Context) (*Result, error) {
 	if err := punctual(r.meter, p.MostLate); err != nil {
 		result.Invalid = append(result.Invalid, err.Error())
 	}
+	r.faults.tell(result)
 	result.judge(p.Thresholds)
 	return result, nil
 }
@@ -128,7 +136,7 @@ func (r *playRun) gather(ctx context.Context, key []byte) error {
 	if err != nil {
 		return err
 	}
-	if r.crowd, err = gather(ctx, r.Target, r.part.tokens(tokens), r.Recorder, r.meter); err != nil {
+	if r.crowd, err = gather(ctx, r.Target, r.part.tokens(tokens), r.Recorder, r.meter, r.back); err != nil {
 		return err
 	}
 	givers := r.part.count(r.Plan.Givers)
@@ -136,7 +144,14 @@ func (r *playRun) gather(ctx context.Context, key []byte) error {
 	if r.Plan.LostReplies > 0 {
 		r.watchers = r.watchers[givers:]
 	}
-	r.visitors, err = newVisitors(r.Target, r.Plan.mostOf(r.part), key, r.tag, r.Plan.Returns > 0, r.crowd.audience)
+	var back *retries
+	if r.back != nil {
+		back = &r.back.retries
+	}
+	r.visitors, err = newVisitors(r.Target, r.Plan.mostOf(r.part), key, r.tag, r.Plan.Returns > 0, back, r.crowd.audience)
+	if err == nil {
+		r.doubt()
+	}
 	return err
 }
 
@@ -204,6 +219,7 @@ func (r *playRun) act(ctx context.Context) error {
 			return err
 		}
 	}
+	r.faults.begin(ctx, r, begin)
 	return r.hand(ctx, begin)
 }
 
@@ -231,6 +247,8 @@ func (r *playRun) hand(ctx context.Context, begin time.Time) error {
 		}
 	})
 	r.acting.Wait()
+	r.faults.wait()
+	r.recover(ctx)
 	return errors.Join(err, r.visitors.close(ctx))
 }
 
@@ -262,7 +280,11 @@ func (r *playRun) say(ctx context.Context, a Arrival, due time.Time) {
 	r.send(ctx, a, cmd, due, func(reply *proto.Reply) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.comments[reply.GetOk().GetChatMessage().GetId()] = true
+		id := reply.GetOk().GetChatMessage().GetId()
+		r.comments[id] = true
+		if r.unsure[cmd.RequestId] {
+			r.doubtful[id] = true
+		}
 	})
 }
 

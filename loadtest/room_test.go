@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +23,9 @@ type room struct {
 	onCommand func(cmd *proto.Command) bool
 	onRequest func(path string) bool
 	early     bool // sells before the start
+
+	forgets int // numbered events that a resumed viewer is not told of
+	log     []*proto.Event
 
 	mu       sync.Mutex
 	sockets  map[*socket]string // with the user
@@ -72,9 +76,26 @@ func (r *room) enter(c *socket) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sockets[c] = user
+	if _, after, ok := strings.Cut(c.query, "after_seq="); ok {
+		r.resume(c, after)
+		return
+	}
 	w := &proto.SessionWelcome{Seq: r.seq, Room: &proto.Room{Phase: proto.RoomPhase_ROOM_PHASE_LIVE}, Shelf: []*proto.ShelfEntry{{ProductId: "p"}}}
 	c.welcome(w)
 	c.events(r.stats(), &proto.Event{Event: &proto.Event_SessionSelf{SessionSelf: &proto.SessionSelf{Balance: r.beans[user], BalanceVersion: r.version}}})
+}
+
+// resume tells a viewer who comes back what was missed.
+func (r *room) resume(c *socket, after string) {
+	seq, err := strconv.ParseInt(after, 10, 64)
+	if err != nil {
+		c.Errorf("after_seq: %v", err)
+	}
+	c.welcome(&proto.SessionWelcome{Seq: r.seq, Resumed: true})
+	for _, ev := range r.log[min(int(seq)+r.forgets, len(r.log)):] {
+		c.events(ev)
+	}
+	c.events(r.stats())
 }
 
 func (r *room) exit(c *socket) {
@@ -96,6 +117,7 @@ func (r *room) tellAll(ev *proto.Event) {
 func (r *room) tellAllNumbered(ev *proto.Event) {
 	r.seq++
 	ev.Seq = r.seq
+	r.log = append(r.log, ev)
 	r.tellAll(ev)
 }
 

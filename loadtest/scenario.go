@@ -27,6 +27,7 @@ const (
 	// Attempts at one piece of a sale.
 	maxPerPiece = 10_000
 	maxRetries  = 10
+	maxWithin   = 10 * time.Minute
 	// Characters of a comment; the number that it carries needs some, and a server takes no more than 500.
 	minMessage, maxMessage = 24, 500
 )
@@ -61,6 +62,13 @@ type Scenario struct {
 	MessageBytes int
 	// Sale is a flash sale, without PerPiece none.
 	Sale Sale
+	// Faults are done to the servers, at most 100.
+	Faults []Fault
+	// Reconnect has those who lose their connection come back on the next gateway and resume after the last
+	// numbered event: the first time after a time of chance up to Within, 0 to 10 min, then after pauses that
+	// double from 0.5 s to 8 s, for a minute. Without Within all wait equally long.
+	Reconnect bool
+	Within    time.Duration
 }
 
 // Sale is a flash sale at which many go at once. The regulars of the room are its buyers.
@@ -144,6 +152,12 @@ func (s Scenario) check() error {
 	} else {
 		hold(sale.Over == 0 && sale.At == 0, "a sale needs attempts_per_piece")
 	}
+	hold(len(s.Faults) <= maxFaults, "there are at most %d faults, not %d", maxFaults, len(s.Faults))
+	for _, f := range s.Faults {
+		err := f.check(s.Length())
+		hold(err == nil, "%w", err)
+	}
+	hold(s.Within >= 0 && s.Within <= maxWithin, "viewers reconnect within 0s to %v, not %v", maxWithin, s.Within)
 	hold(s.Givers > 0 && s.Givers <= 1, "givers are above 0%% and at most 100%%, not %g%%", s.Givers*100)
 	hold(s.MessageBytes >= minMessage && s.MessageBytes <= maxMessage, "a message has %d to %d bytes, not %d", minMessage, maxMessage, s.MessageBytes)
 	return errors.Join(all...)

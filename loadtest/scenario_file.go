@@ -111,6 +111,13 @@ func (s *Scenario) fields() fields {
 			"attempts_per_piece": whole(&s.Sale.PerPiece, 1, maxPerPiece), "bots": share(&s.Sale.Bots), "unpaid": share(&s.Sale.Unpaid),
 			"retries": whole(&s.Sale.Retries, 0, maxRetries),
 		}.read,
+		"faults": list(&s.Faults, func(f *Fault) reader {
+			return fields{"at": duration(&f.At, 0, maxLength), "do": text(&f.Do), "for": duration(&f.For, minStage, maxLength), "run": text(&f.Run)}.read
+		}),
+		"reconnect": func(n *yaml.Node) error {
+			s.Reconnect = true
+			return fields{"within": duration(&s.Within, 0, maxWithin)}.read(n)
+		},
 		"publish":       number(&s.Publish, 0, maxPublish),
 		"givers":        share(&s.Givers),
 		"repeats":       share(&s.Repeats),

@@ -60,6 +60,18 @@ func (p Plan) Write(w io.Writer) error {
 			p.Pieces, s.At, p.Pieces*s.PerPiece, p.Buyers, s.Over, 100*s.Bots, botLead)
 		fmt.Fprintf(tab, "\tpeople ask %d times again under the same key; %g%% of the orders are never paid\n", s.Retries, 100*s.Unpaid)
 	}
+	for _, f := range p.Faults {
+		fmt.Fprintf(tab, "after %v\t%s", f.At, f.name())
+		if f.For > 0 {
+			fmt.Fprintf(tab, " for %v", f.For)
+		}
+		fmt.Fprintln(tab)
+	}
+	if p.Reconnect && p.Within > 0 {
+		fmt.Fprintf(tab, "reconnect\ton the next gateway, spread over %v, then after pauses of chance that double\n", p.Within)
+	} else if p.Reconnect {
+		fmt.Fprintf(tab, "reconnect\ton the next gateway, all at once, then after equal pauses that double\n")
+	}
 	tab.Flush() // a buffer takes everything
 	_, err := w.Write(text.Bytes())
 	return err

@@ -27,6 +27,11 @@ repeats: 10%
 lost_replies: 2%
 publish: 50
 givers: 2%
+faults:
+  - {at: 20s, do: kill gateway 2}
+  - {at: 30s, do: freeze redis, for: 5s}
+  - {at: 40s, run: docker restart nats}
+reconnect: {within: 2s}
 message_bytes: 200
 `))
 	want := Scenario{
@@ -35,6 +40,10 @@ message_bytes: 200
 		Stay:   90 * time.Second, StaySigma: 0.5, Returns: 0.125, Comments: 0.6, Likes: 5, Gifts: 0.05, Publish: 50,
 		Bursts: Bursts{time.Minute, 20 * time.Second, 6}, Givers: 0.02, MessageBytes: 200, Repeats: 0.1, LostReplies: 0.02,
 		Sale: Sale{At: 30 * time.Second, Over: 5 * time.Second, Buyers: 0.4, PerPiece: 500, Bots: 0.9, Unpaid: 0.2, Retries: 3},
+		Faults: []Fault{
+			{At: 20 * time.Second, Do: "kill gateway 2"}, {At: 30 * time.Second, Do: "freeze redis", For: 5 * time.Second}, {At: 40 * time.Second, Run: "docker restart nats"},
+		},
+		Reconnect: true, Within: 2 * time.Second,
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v: %v", got, err)
@@ -50,7 +59,10 @@ func TestMalformedScenario(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"nothing", "", "f.yaml:1:1: the file says nothing"},
 		{"a comment only", "# later\n", "f.yaml:1:1: the file says nothing"},
-		{"no mapping", "- a\n", "f.yaml:1:1: here belong fields (bursts, doc, givers,"},
+		{"no mapping", "- a\n", "f.yaml:1:1: here belong fields (bursts, doc, faults, givers,"},
+		{"unknown fault", stages + "faults: [{at: 0s, do: drown gateway 1}]\n", "f.yaml:1:1: a fault does kill, restart, freeze or thaw"},
+		{"too late a fault", stages + "faults: [{at: 2s, do: kill nats}]\n", "f.yaml:1:1: kill nats comes and ends within the 1s"},
+		{"slow to reconnect", stages + "reconnect: {within: 11m}\n", `f.yaml:2:21: "11m" is no time from 0s to 10m0s`},
 		{"syntax", stages + "stay:\n  mean: @1s\n", "f.yaml:3:3: found character"},
 		{"tab", stages + "stay:\n\tmean: 1s\n", "f.yaml:3:1: found character that cannot start any token"},
 		{"unknown field", stages + "vievers: 10\n", `f.yaml:2:1: unknown field "vievers", known are bursts, doc`},

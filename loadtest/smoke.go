@@ -69,6 +69,7 @@ type smokeRun struct {
 	gifters  []*person
 	phase    atomic.Value  // string
 	entered  chan struct{} // a phase was; at most one word waits
+	back     *comebacks    // of those who lose their connection; nil where that is left to those who ask
 
 	likesBefore int64
 	likes       atomic.Int64
@@ -77,6 +78,9 @@ type smokeRun struct {
 
 	mu       sync.Mutex
 	comments map[string]bool // ids of accepted comments
+	unsure   map[string]bool // request_ids of commands that were sent again, as nobody knew their outcome
+	doubtful map[string]bool // ids of comments whose first sending had no outcome
+	doubts   int64           // likes of such a kind
 	tips     []tipRecord
 	attempts []attemptRecord
 	payers   int      // buyers who were to pay
@@ -222,6 +226,9 @@ func (s Smoke) complete() (Smoke, error) {
 }
 
 func (r *smokeRun) end() {
+	if r.back != nil {
+		r.back.close() // so that nobody comes after the others have left
+	}
 	if r.crowd != nil {
 		r.crowd.leave()
 	}
@@ -252,7 +259,7 @@ func (r *smokeRun) open(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	r.crowd, err = gather(ctx, r.Target, tokens, r.Recorder, r.meter)
+	r.crowd, err = gather(ctx, r.Target, tokens, r.Recorder, r.meter, r.back)
 	if err != nil {
 		return err
 	}
@@ -262,6 +269,9 @@ func (r *smokeRun) open(ctx context.Context, n int) error {
 // openHost joins the host to a room that must be live and quiet.
 func (r *smokeRun) openHost(ctx context.Context) error {
 	r.host = newPerson(r.Target, "the host", r.Target.HostToken, proto.JSON, NewMeter(time.Now()))
+	if r.back != nil {
+		r.back.adopt(r.Viewers, r.host)
+	}
 	if err := r.host.join(ctx); err != nil {
 		return err
 	}

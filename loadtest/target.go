@@ -33,6 +33,12 @@ type Target struct {
 	RedisURL, NATSURL string
 	// Servers are the processes behind the gateways, as far as they are known.
 	Servers Servers
+	// FaultCommands say how a [Fault] is done, by what it does: "kill gateway 2" to a command for the shell.
+	// Where there is none, the ready file must name the process.
+	FaultCommands map[string]string
+
+	// Where ReadTarget read; empty without.
+	readyFile string
 }
 
 // readyFile is what livecart dev writes once it is ready.
@@ -48,6 +54,8 @@ type readyFile struct {
 	RedisURL    string `json:"redis_url"`
 	NATSURL     string `json:"nats_url"`
 	PID         int    `json:"pid"`
+	// Gateways and servers that are processes of their own.
+	Processes []process `json:"processes"`
 }
 
 // ReadTarget reads a ready file. Its error names the file and what is wrong with it.
@@ -60,14 +68,18 @@ func ReadTarget(path string) (Target, error) {
 	if err := json.Unmarshal(data, &r); err != nil {
 		return Target{}, fmt.Errorf("ready file %s: %w", path, err)
 	}
-	t := Target{Servers: Servers{Optional: true}, Room: r.Room, HostToken: r.HostToken, DatabaseURL: r.DatabaseURL, JWTKeyFile: r.JWTKeyFile, RedisURL: r.RedisURL, NATSURL: r.NATSURL}
+	t := Target{
+		readyFile: path, Servers: Servers{Optional: true}, Room: r.Room, HostToken: r.HostToken,
+		DatabaseURL: r.DatabaseURL, JWTKeyFile: r.JWTKeyFile, RedisURL: r.RedisURL, NATSURL: r.NATSURL,
+	}
 	for _, g := range r.Gateways {
 		t.Gateways = append(t.Gateways, g.URL)
 		if g.Admin != "" {
 			t.Servers.MetricsURLs = append(t.Servers.MetricsURLs, g.Admin)
 		}
 	}
-	if _, err := lookAt(r.PID); r.PID > 0 && err == nil { // it may run elsewhere
+	// It may run elsewhere; and where gateways are processes that may end, their addresses tell more than numbers.
+	if _, err := lookAt(r.PID); r.PID > 0 && err == nil && len(r.Processes) == 0 {
 		t.Servers.PIDs = []int{r.PID}
 	}
 	if err := t.check(); err != nil {

@@ -241,6 +241,13 @@ func (v *Viewer) end(err error) {
 	clear(v.waiting)
 }
 
+// over reports whether the connection has ended.
+func (v *Viewer) over() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.ended
+}
+
 // Welcome returns the snapshot that the connection began with.
 func (v *Viewer) Welcome() *proto.SessionWelcome { return v.welcome }
 

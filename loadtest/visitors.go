@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -17,11 +18,14 @@ const handshaking = 1024
 // visitors are those of a run who come and go, by their numbers in the schedule. Its methods return at
 // once and must be called by one goroutine.
 type visitors struct {
-	target   Target
-	run      string // part of the users' ids
-	key      []byte // that signs their tokens
-	returns  bool
-	meter    *Meter
+	target  Target
+	run     string // part of the users' ids
+	key     []byte // that signs their tokens
+	returns bool
+	back    *retries // of those who lose their connection; nil where they stay away
+	meter   *Meter
+	// Set before the first command, or nil: is told of each that may have been carried out though no reply came.
+	unsure   func(*proto.Command)
 	audience *audience
 	swarm    Swarm
 
@@ -34,7 +38,7 @@ type visitors struct {
 	mu    sync.Mutex
 	free  []int // seats
 
-	// Handshakes without a welcome, connections lost, numbered events missed, and stays that were resumed.
+	// People who did not get in, connections lost, numbered events missed, and stays that were resumed.
 	failed, lost, gaps, resumed complaints
 }
 
@@ -42,12 +46,20 @@ type visitors struct {
 type visitor struct {
 	number uint32
 	seat   int
+	token  string
 	last   atomic.Int64 // number of the last numbered event
 
 	// What ends a stay is done under mu, so that it never meets the next one in the seat.
 	mu                      sync.Mutex
 	welcomed, leaving, over bool
-	asking                  int // commands without outcome
+	freed                   bool // the seat
+	asking                  int  // commands without outcome
+
+	// Of those who come back. Times of a connection that is not replaced yet; turn is that of the next gateway.
+	lost  time.Time
+	tries int
+	turn  int
+	pause *time.Timer // nil while there is none
 }
 
 // complaints count what went wrong, or happened, and keep the first.
@@ -81,9 +93,9 @@ func (c *complaints) check(name, fine string) Check {
 	return Check{Name: name, Detail: fmt.Sprintf("%d, first: %s", c.n, c.first)}
 }
 
-func newVisitors(t Target, most int, key []byte, run string, returns bool, a *audience) (*visitors, error) {
+func newVisitors(t Target, most int, key []byte, run string, returns bool, back *retries, a *audience) (*visitors, error) {
 	vs := &visitors{
-		target: t, run: run, key: key, returns: returns, meter: a.meter, audience: a,
+		target: t, run: run, key: key, returns: returns, back: back, meter: a.meter, audience: a,
 		in: map[uint32]*visitor{}, last: map[uint32]int64{}, seats: make([]atomic.Pointer[visitor], most),
 	}
 	cfg := SwarmConfig{Viewers: most, Handshakes: handshaking, OnFrame: vs.frame, OnEnd: vs.ended}
@@ -100,7 +112,7 @@ func newVisitors(t Target, most int, key []byte, run string, returns bool, a *au
 
 // join begins the handshake of a visitor that was due.
 func (vs *visitors) join(i uint32, due time.Time) {
-	v := &visitor{number: i}
+	v := &visitor{number: i, turn: int(i)}
 	vs.in[i] = v
 	v.last.Store(vs.last[i])
 	delete(vs.last, i)
@@ -110,30 +122,69 @@ func (vs *visitors) join(i uint32, due time.Time) {
 	}
 	if err != nil {
 		v.over = true
-		vs.fail(v, err)
+		vs.meter.Count("join_failed", 1)
+		vs.failed.add("viewer %d: %v", i, err)
 		return
 	}
+	v.token = token.text
+	vs.connect(v, due, due)
+}
+
+// connect makes a handshake that was to begin at a time, of a visitor who is without connection since due.
+func (vs *visitors) connect(v *visitor, due, begin time.Time) {
+	i := int(v.number)
 	cfg := ViewerConfig{
-		URL: vs.target.socketURL(int(i)), Token: token.text, Format: proto.Format(int(i) / len(vs.target.Gateways) % proto.Formats), AfterSeq: v.last.Load(),
+		URL: vs.target.socketURL(v.turn), Token: v.token, Format: proto.Format(i / len(vs.target.Gateways) % proto.Formats), AfterSeq: v.last.Load(),
 	}
 	vs.swarm.Join(v.seat, cfg, func(_ *proto.SessionWelcome, err error) {
 		if err != nil {
-			vs.fail(v, err)
-			vs.rise(v)
+			vs.meter.Count("join_failed", 1)
+			vs.missed(v, due, err)
 			return
 		}
-		vs.meter.Time("join", time.Since(due))
+		vs.meter.Time("join", time.Since(begin))
 		vs.audience.joined()
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		v.welcomed = true
+		if !v.lost.IsZero() {
+			vs.meter.Time("back", time.Since(v.lost))
+			vs.meter.Count("reconnects", 1)
+		}
+		v.welcomed, v.lost, v.tries = true, time.Time{}, 0
 		vs.mayLeave(v)
 	})
 }
 
-func (vs *visitors) fail(v *visitor, err error) {
-	vs.meter.Count("join_failed", 1)
-	vs.failed.add("viewer %d: %v", v.number, err)
+// missed takes in that a handshake failed, and tries another one where that is the way.
+func (vs *visitors) missed(v *visitor, due time.Time, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	leaving := vs.back != nil && v.leaving && v.asking == 0
+	if vs.back == nil || leaving || errors.Is(err, errSwarmClosed) || time.Since(due) > comePatience {
+		if !leaving {
+			vs.failed.add("viewer %d: %v", v.number, err)
+		}
+		v.over = true
+		vs.mayFree(v)
+		return
+	}
+	vs.tryAgain(v, due)
+}
+
+// tryAgain has a visitor join the next gateway after a pause. The caller holds the visitor's mu.
+func (vs *visitors) tryAgain(v *visitor, due time.Time) {
+	v.tries++
+	v.turn++
+	v.pause = time.AfterFunc(vs.back.pause(v.number, v.tries), func() { // close waits for the end of the stay
+		v.mu.Lock()
+		v.pause = nil
+		begin := due
+		if !v.lost.IsZero() {
+			begin = time.Now()
+		}
+		v.mu.Unlock()
+		vs.connect(v, due, begin)
+	})
 }
 
 // sit gives a visitor a seat, if there is one.
@@ -151,20 +202,13 @@ func (vs *visitors) sit(v *visitor) bool {
 	return true
 }
 
-// rise takes in that a stay is over.
-func (vs *visitors) rise(v *visitor) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.over = true
-	vs.mayFree(v)
-}
-
 // mayFree takes the seat back from one whose stay is over and who has nothing left to wait for: until then
 // nobody else may have it, who would get the answers. The caller holds the visitor's mu.
 func (vs *visitors) mayFree(v *visitor) {
-	if !v.over || v.asking > 0 {
+	if !v.over || v.asking > 0 || v.freed {
 		return
 	}
+	v.freed = true
 	vs.mu.Lock()
 	vs.free = append(vs.free, v.seat)
 	vs.mu.Unlock()
@@ -173,8 +217,15 @@ func (vs *visitors) mayFree(v *visitor) {
 
 // mayLeave ends the stay of one who wants to leave and has nothing left to wait for. The caller holds mu.
 func (vs *visitors) mayLeave(v *visitor) {
-	if v.leaving && v.welcomed && v.asking == 0 && !v.over {
+	if !v.leaving || v.asking > 0 || v.over {
+		return
+	}
+	if v.welcomed {
 		vs.swarm.Leave(v.seat)
+	}
+	if v.pause != nil && v.pause.Stop() {
+		v.over = true
+		vs.mayFree(v)
 	}
 }
 
@@ -185,7 +236,15 @@ func (vs *visitors) ended(seat int, lost error) {
 	if lost != nil {
 		vs.lost.add("viewer %d: %v", v.number, lost)
 	}
-	vs.rise(v)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if lost == nil || vs.back == nil || v.leaving && v.asking == 0 {
+		v.over = true
+		vs.mayFree(v)
+		return
+	}
+	v.welcomed, v.lost = false, time.Now()
+	vs.tryAgain(v, v.lost)
 }
 
 // frame measures a frame and follows the numbers of the numbered events.
@@ -219,7 +278,7 @@ func (vs *visitors) send(i uint32, cmd *proto.Command, due time.Time, done func(
 	if v == nil || !v.begin() {
 		return false
 	}
-	vs.ask(v, cmd, func(reply *proto.Reply, err error) {
+	vs.ask(v, cmd, due, func(reply *proto.Reply, err error) {
 		if err == nil {
 			vs.meter.Time("reply."+cmd.Kind(), time.Since(due))
 			if e := reply.GetError(); e != nil {
@@ -249,16 +308,69 @@ func (v *visitor) begin() bool {
 	return true
 }
 
-// ask sends a command until its outcome is not pending any more.
-func (vs *visitors) ask(v *visitor, cmd *proto.Command, done func(*proto.Reply, error)) {
+// ask sends a command until its outcome is not pending any more; those who come back ask again, then, for
+// what they do not know the outcome of.
+func (vs *visitors) ask(v *visitor, cmd *proto.Command, due time.Time, done func(*proto.Reply, error)) {
 	vs.meter.Count("sent."+cmd.Kind(), 1)
 	vs.swarm.Send(v.seat, cmd, func(reply *proto.Reply, err error) {
-		if err == nil && proto.Reason(reply.GetError().GetReason()) == proto.ReasonPending {
-			time.AfterFunc(jitter(defaultAskPause), func() { vs.ask(v, cmd, done) }) // close waits for the outcome
+		again := err == nil && proto.Reason(reply.GetError().GetReason()) == proto.ReasonPending
+		if errors.Is(err, ErrCut) || errors.Is(err, ErrNoReply) {
+			if vs.unsure != nil {
+				vs.unsure(cmd)
+			}
+			again = vs.back != nil && !errors.Is(err, errSwarmClosed) && time.Since(due) < defaultPatience
+		}
+		if again {
+			vs.askAgain(v, cmd, due, done)
 			return
 		}
 		done(reply, err)
 	})
+}
+
+// askAgain asks after a pause, and not while the visitor has no connection.
+func (vs *visitors) askAgain(v *visitor, cmd *proto.Command, due time.Time, done func(*proto.Reply, error)) {
+	time.AfterFunc(jitter(defaultAskPause), func() { // close waits for the outcome
+		v.mu.Lock()
+		in, over := v.welcomed, v.over
+		v.mu.Unlock()
+		switch {
+		case in:
+			vs.ask(v, cmd, due, done)
+		case over || time.Since(due) > defaultPatience:
+			done(nil, ErrCut)
+		default:
+			vs.askAgain(v, cmd, due, done)
+		}
+	})
+}
+
+// behind returns how many who are in the room were not told of numbered events up to a number, and the first
+// of them. It must be called by the goroutine of join.
+func (vs *visitors) behind(head int64) (n int, first string) {
+	for _, v := range vs.in {
+		v.mu.Lock()
+		in := v.welcomed && !v.over
+		v.mu.Unlock()
+		if last := v.last.Load(); in && last < head {
+			if n++; n == 1 {
+				first = fmt.Sprintf("viewer %d: the last numbered event was %d, there are %d", v.number, last, head)
+			}
+		}
+	}
+	return n, first
+}
+
+// away returns how many who lost their connection, or did not get in, are about to try again.
+func (vs *visitors) away() (n int) {
+	for _, v := range vs.in {
+		v.mu.Lock()
+		if !v.welcomed && !v.over {
+			n++
+		}
+		v.mu.Unlock()
+	}
+	return n
 }
 
 // leave ends a stay once what the visitor asked for has an outcome.

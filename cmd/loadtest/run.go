@@ -33,6 +33,7 @@ type runCommand struct {
 	For      time.Duration `help:"How long the stages of a scenario take together; its own length by default." placeholder:"TIME"`
 	Seed     *uint64       `help:"What the schedule is drawn from: the same seed gives the same schedule; 1 by default." placeholder:"N"`
 	MostLate time.Duration `help:"A run is invalid when one of a hundred arrivals is handed out later than this; 50ms by default." placeholder:"TIME"`
+	Fault    []string      `name:"fault-command" help:"How a fault of the scenario is done, such as 'kill gateway 2=docker kill gw2'; may be repeated. A ready file of livecart dev --processes needs none." placeholder:"FAULT=COMMAND" sep:"none"`
 	History  string        `name:"history" help:"Write what each client asked and was told to this file, for livecart audit --history." placeholder:"FILE"`
 
 	fanoutFlags
@@ -58,6 +59,9 @@ func (c *runCommand) Run(ctx context.Context, out output) error {
 		return err
 	}
 	target.Servers = c.servers(target.Servers)
+	if target.FaultCommands, err = c.faultCommands(); err != nil {
+		return err
+	}
 	viewers := given(c.Viewers, 200)
 	switch {
 	case fanout != nil:
@@ -106,6 +110,25 @@ func (c *runCommand) play(ctx context.Context, plan *loadtest.Plan, fanout *load
 		Target: target, Viewers: given(c.Viewers, 200), Pieces: given(c.Pieces, 50), AttemptsPerPiece: given(c.Attempts, 10),
 		Thresholds: thresholds, Audit: auditing, Recorder: recorder, Progress: line.show,
 	}.Run(ctx)
+}
+
+// faultCommands reads how faults are done.
+func (c *runCommand) faultCommands() (map[string]string, error) {
+	if len(c.Fault) > 0 && (c.Scenario == smokeName || c.Scenario == fanoutName) {
+		return nil, errors.New("--fault-command is for scenarios with faults")
+	}
+	commands := map[string]string{}
+	for _, text := range c.Fault {
+		fault, command, ok := strings.Cut(text, "=")
+		if fault, command = strings.TrimSpace(fault), strings.TrimSpace(command); !ok || fault == "" || command == "" {
+			return nil, fmt.Errorf("--fault-command: %q is not FAULT=COMMAND", text)
+		}
+		if _, twice := commands[fault]; twice {
+			return nil, fmt.Errorf("--fault-command: %s is given twice", fault)
+		}
+		commands[fault] = command
+	}
+	return commands, nil
 }
 
 // target reads the ready file or what is given in its place. Variables of the environment that a
