@@ -14,13 +14,20 @@ import (
 // audience measures what reaches all people of a run. Safe for concurrent use.
 type audience struct {
 	meter *Meter
+	likes likeBoard
 
 	mu      sync.Mutex
 	viewers int
-	said    sync.Map // text of a comment or id of a combo to the time.Time when it was due
+	visits  int64    // connections that were welcomed
+	said    sync.Map // text of a comment, id of a combo or name of a move to the time.Time when it was due
 }
 
-// say notes when a comment or the one gift of a combo was due; text or id must be of its own.
+func newAudience(meter *Meter) *audience {
+	return &audience{meter: meter, likes: likeBoard{meter: meter}}
+}
+
+// say notes when a comment, the one gift of a combo or a move of the host was due. Text, id and name must be
+// of their own, but for the name of what comes again: then the last time counts.
 func (a *audience) say(text string, due time.Time) { a.said.Store(text, due) }
 
 // frame measures one frame that reached one of them.
@@ -34,7 +41,11 @@ func (a *audience) frame(frame *proto.ServerFrame, bytes int) {
 	if frame.Skipped > 0 {
 		a.meter.Count("skipped", int64(frame.Skipped))
 	}
+	missed := welcomeOf(frame) != nil // what comes with a welcome happened before
 	for _, ev := range frame.Events {
+		if move := moveOf(ev); move != "" && !missed {
+			a.heard("delivery.numbered", move)
+		}
 		switch e := ev.Event.(type) {
 		case *proto.Event_ChatMessage:
 			a.heard("delivery.chat", e.ChatMessage.Text)
@@ -50,7 +61,19 @@ func (a *audience) heard(figure, what string) {
 	}
 }
 
-func (a *audience) joined() { a.add(1) }
+func (a *audience) joined() {
+	a.add(1)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.visits++
+}
+
+// here is how many connections there are, welcomed how many there were in all.
+func (a *audience) here() (here, welcomed int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return int64(a.viewers), a.visits
+}
 
 // left takes in that a connection ended.
 func (a *audience) left(lost error) {

@@ -42,9 +42,16 @@ func (r *playRun) checks(ctx context.Context) []Check {
 		add("nobody_served_early", true, r.checkEarly)
 		add("orders_found_by_key", true, func() Check { return r.checkOwnOrders(ctx) })
 	}
-	if r.head() > r.watchers[0].history.welcomed() {
-		checks = append(checks, r.checkNumbered(), r.visitors.gaps.check("visitors_gapless", "those who came and went missed no numbered event while they were there"))
-	}
+	add("host_told_once", len(r.done) > 0, r.checkHost)
+	numbered := r.reached > r.watchers[0].history.welcomed()
+	add("events_gapless", numbered, func() Check { return r.checkNumbered(r.reached) })
+	add("visitors_gapless", numbered && r.meter.Total("offered.join") > 0, func() Check {
+		return r.visitors.gaps.check("visitors_gapless", "those who came and went missed no numbered event while they were there")
+	})
+	add("resumed_gapless", r.visitors.resumed.count() > 0, func() Check {
+		return r.visitors.forgotten.check("resumed_gapless", fmt.Sprintf("%d stays were resumed, %d numbered events had been missed and came", r.visitors.resumed.count(), r.visitors.caughtUp.Load()))
+	})
+	checks = append(checks, r.checkViewers(), r.checkVisits())
 	return append(checks, r.checkRecords(ctx)...)
 }
 

@@ -22,6 +22,7 @@ func played() *smokeRun {
 		payers:   1,
 	}
 	r.crowd = &crowd{people: []*person{stranger("gina"), stranger("ann"), stranger("bob"), stranger("cid")}, meter: NewMeter(time.Now())}
+	r.wrongOrders, r.wrongBalances = r.askOrders, r.askBalances
 	r.gifters, r.watchers = r.crowd.people[:1], r.crowd.people[1:]
 	r.likesBefore = 5
 	r.likes.Add(7)

@@ -22,12 +22,12 @@ type crowd struct {
 // numbers. What they ask for is recorded where recorder is not nil; those who lose their connection come
 // back by themselves where back is not nil.
 func gather(ctx context.Context, t Target, tokens []viewerToken, recorder *Recorder, meter *Meter, back *comebacks) (*crowd, error) {
-	c := &crowd{meter: meter, audience: &audience{meter: meter}}
+	c := &crowd{meter: meter, audience: newAudience(meter)}
 	for _, token := range tokens {
 		// Turns over formats go at half the pace of turns over gateways, so that every pair occurs.
 		format := proto.Format(token.number / len(t.Gateways) % proto.Formats)
 		p := newPerson(t, token.user, token.text, format, c.meter)
-		p.turn, p.recorder, p.audience = token.number, recorder, c.audience
+		p.turn, p.recorder, p.audience, p.likes = token.number, recorder, c.audience, c.audience.likes.reader()
 		if back != nil {
 			back.adopt(token.number, p)
 		}

@@ -64,10 +64,9 @@ func (r *playRun) doubt() {
 // recover waits until everybody who lost their connection is back and has been told of every numbered event;
 // what is missing in the end, the checks tell.
 func (r *playRun) recover(ctx context.Context) {
-	if r.back == nil {
-		return
+	if r.back != nil {
+		until(ctx, comePatience, func() bool { return r.back.away() == 0 && r.visitors.away() == 0 })
 	}
-	until(ctx, comePatience, func() bool { return r.back.away() == 0 && r.visitors.away() == 0 })
 	until(ctx, r.pace.news, func() bool { n, _ := r.visitors.behind(r.head()); return n == 0 })
 	if n, first := r.visitors.behind(r.head()); n > 0 {
 		r.visitors.gaps.add("%d viewers were not told of the last numbered events, %s", n, first)

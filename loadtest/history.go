@@ -16,6 +16,7 @@ type History struct {
 
 	// Comments that came as events, by id, with how often; a comment of the welcome is none.
 	comments map[string]int
+	newest   string // comment that came last
 	// Comments that the server says it left out: for all, and for this connection alone.
 	sampled, skipped int
 	// Numbers of the numbered events, as they came, and the number of the welcome before them.
@@ -29,6 +30,8 @@ type History struct {
 	soldOut map[string]bool
 	// Tips that were told, by id, with how often.
 	tips map[string]int
+	// What the host did, by name as moveOf gives it, with how often it was told.
+	moves map[string]int
 	// Newest own orders and balance, the highest version of each.
 	orders  map[string]*proto.Order
 	balance *proto.WalletBalance
@@ -42,7 +45,7 @@ type History struct {
 func newHistory() *History {
 	return &History{
 		comments: map[string]int{}, events: map[string]int{}, sold: map[string]int64{}, soldOut: map[string]bool{},
-		tips: map[string]int{}, orders: map[string]*proto.Order{}, closes: map[int]int{},
+		tips: map[string]int{}, moves: map[string]int{}, orders: map[string]*proto.Order{}, closes: map[int]int{},
 	}
 }
 
@@ -55,6 +58,9 @@ func (h *History) record(f *proto.ServerFrame) {
 	h.skipped += int(f.Skipped)
 	for _, ev := range f.Events {
 		h.events[ev.Kind()]++
+		if move := moveOf(ev); move != "" {
+			h.moves[move]++
+		}
 		if ev.Seq > 0 {
 			h.numbered = append(h.numbered, ev.Seq)
 		}
@@ -76,7 +82,8 @@ func (h *History) record(f *proto.ServerFrame) {
 				h.noteOrder(o)
 			}
 		case *proto.Event_ChatMessage:
-			h.comments[e.ChatMessage.Id]++
+			h.newest = e.ChatMessage.Id
+			h.comments[h.newest]++
 		case *proto.Event_GiftSent:
 			for _, id := range e.GiftSent.TipIds {
 				h.tips[id]++
@@ -133,6 +140,13 @@ func (h *History) lostBy() []string {
 	return slices.Clone(h.losses)
 }
 
+// newestComment returns the id of the comment that came last, "" before the first.
+func (h *History) newestComment() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.newest
+}
+
 // last returns the number up to which numbered events are known.
 func (h *History) last() int64 {
 	h.mu.Lock()
@@ -185,6 +199,16 @@ func (h *History) likes() int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.stats.GetLikes()
+}
+
+// counters returns the newest figures of the room, empty where none were told.
+func (h *History) counters() *proto.RoomStats {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stats == nil {
+		return &proto.RoomStats{}
+	}
+	return proto.Clone(h.stats)
 }
 
 // beans returns the newest balance that was told, 0 where none was.

@@ -31,12 +31,13 @@ func (p part) tokens(all []viewerToken) (own []viewerToken) {
 	return own
 }
 
-// arrivals returns those of the part's viewers. Each of everybody's is shown to seen before.
+// arrivals returns those of the part's viewers, none of which is the host. Each of everybody's is shown to
+// seen before.
 func (p part) arrivals(all iter.Seq[Arrival], seen func(Arrival)) iter.Seq[Arrival] {
 	return func(yield func(Arrival) bool) {
 		for a := range all {
 			seen(a)
-			if p.has(a.Viewer) && !yield(a) {
+			if p.has(a.Viewer) && !a.Kind.hosts() && !yield(a) {
 				return
 			}
 		}

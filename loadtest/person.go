@@ -34,6 +34,7 @@ type person struct {
 	meter   *Meter
 	// What all people of the run see together; nil for somebody who watches alone.
 	audience *audience
+	likes    *likeReader // nil for one of many whose likes are not looked at
 	// Takes every sending of a command that moves money or stock; nil for nobody.
 	recorder *Recorder
 	// Beans that were topped up for the gifts of the run.
@@ -78,7 +79,10 @@ func (p *person) connect(ctx context.Context) error {
 		cfg.AfterSeq = p.history.last()
 	}
 	if p.audience != nil {
-		cfg.OnFrame = p.audience.frame
+		cfg.OnFrame = func(frame *proto.ServerFrame, bytes int) {
+			p.audience.frame(frame, bytes)
+			p.likes.frame(frame)
+		}
 	}
 	cfg.OnEnd = p.ended
 	lost := p.away.Load()

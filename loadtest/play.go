@@ -46,6 +46,11 @@ type playRun struct {
 	gave     int64          // gifts, likewise
 	giftID   string
 	price    int64
+	shelf    []string       // products that the host shows, by turns
+	pushes   int            // products shown, of all parts; of the pacer's goroutine
+	changes  int            // of settings, likewise
+	done     map[string]int // moves of the host by name, guarded by mu
+	reached  int64          // numbered event that everybody was to be told of
 	// Commands whose outcome nobody knows.
 	unknown complaints
 	refused atomic.Int64
@@ -82,7 +87,7 @@ func (p Play) Run(ctx context.Context) (*Result, error) {
 		p.pace = defaultPace
 	}
 	p.tag = cmp.Or(p.tag, rand.Text()[:8])
-	r := &playRun{Play: p, smokeRun: newSmokeRun(Smoke{
+	r := &playRun{Play: p, done: map[string]int{}, smokeRun: newSmokeRun(Smoke{
 		Target: p.Target, Viewers: p.Plan.Viewers, Pieces: p.Plan.Pieces, Audit: p.Audit, Recorder: p.Recorder, Progress: p.Progress, pace: p.pace,
 	})}
 	if p.Plan.Reconnect {
@@ -95,6 +100,7 @@ func (p Play) Run(ctx context.Context) (*Result, error) {
 		{"playing", r.act},
 		{"settling", r.settle},
 		{"paying", r.sold},
+		{"counting", r.count},
 	}, r.checks)
 	if err != nil {
 		return nil, err
@@ -124,6 +130,9 @@ func (r *playRun) open(ctx context.Context, key []byte) error {
 	if err := r.openHost(ctx); err != nil {
 		return err
 	}
+	if r.Plan.Host.Pushes > 0 && len(onSale(r.host.current().Welcome())) == 0 {
+		return fmt.Errorf("%w: no product of the room's shelf is on sale, the host has nothing to show", ErrInvalid)
+	}
 	if err := r.gather(ctx, key); err != nil {
 		return err
 	}
@@ -151,6 +160,9 @@ func (r *playRun) gather(ctx context.Context, key []byte) error {
 	r.visitors, err = newVisitors(r.Target, r.Plan.mostOf(r.part), key, r.tag, r.Plan.Returns > 0, back, r.crowd.audience)
 	if err == nil {
 		r.doubt()
+	}
+	if len(r.crowd.people) > 0 {
+		r.shelf = onSale(r.crowd.people[0].current().Welcome())
 	}
 	return err
 }
@@ -196,7 +208,9 @@ func (r *playRun) sold(ctx context.Context) error {
 	if err := r.payShare(ctx, 1-r.Plan.Sale.Unpaid); err != nil {
 		return err
 	}
-	return r.stop(ctx)
+	err := r.stop(ctx)
+	r.catchUp(ctx)
+	return err
 }
 
 // buy lets a buyer go at the sale.
@@ -220,6 +234,7 @@ func (r *playRun) act(ctx context.Context) error {
 		}
 	}
 	r.faults.begin(ctx, r, begin)
+	r.acting.Go(func() { r.steer(ctx, begin) }) // ends with the schedule and what came of it
 	return r.hand(ctx, begin)
 }
 
@@ -252,8 +267,29 @@ func (r *playRun) hand(ctx context.Context, begin time.Time) error {
 	return errors.Join(err, r.visitors.close(ctx))
 }
 
-// number numbers the comments and gifts of all parts, so that everybody who gets one knows when it was
-// due, whichever process sent it.
+// settle waits until everybody who stays has been told everything, a while at most: what is missing then,
+// the checks tell.
+func (r *playRun) settle(ctx context.Context) error {
+	err := r.smokeRun.settle(ctx)
+	r.catchUp(ctx)
+	return err
+}
+
+// catchUp waits, a while at most, until everybody who stays was told of every numbered event that there is.
+func (r *playRun) catchUp(ctx context.Context) {
+	until(ctx, r.pace.news, func() bool {
+		r.reached = r.head()
+		for _, p := range r.following() {
+			if p.history.last() < r.reached {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// number numbers the comments, gifts and moves of the host of all parts, so that everybody who gets one
+// knows when it was due, whichever process sent it.
 func (r *playRun) number(a Arrival, due time.Time) {
 	switch a.Kind {
 	case KindComment:
@@ -262,6 +298,12 @@ func (r *playRun) number(a Arrival, due time.Time) {
 	case KindGift:
 		r.gave++
 		r.crowd.audience.say(r.combo(), due)
+	case KindPush:
+		r.pushes++
+		r.crowd.audience.say(pushed(r.shelf, r.pushes), due)
+	case KindSettings:
+		r.changes++
+		r.crowd.audience.say(changed(r.tag, r.changes), due)
 	}
 }
 
@@ -290,7 +332,10 @@ func (r *playRun) say(ctx context.Context, a Arrival, due time.Time) {
 
 func (r *playRun) likeOnce(ctx context.Context, a Arrival, due time.Time) {
 	cmd := &proto.Command{RequestId: NewRequestID(), Command: &proto.Command_LikeSend{LikeSend: &proto.LikeSend{Count: 1}}}
-	r.send(ctx, a, cmd, due, func(*proto.Reply) { r.likes.Add(1) })
+	r.send(ctx, a, cmd, due, func(reply *proto.Reply) {
+		r.likes.Add(1)
+		r.crowd.audience.likes.liked(reply.GetOk().GetLikeTotal().GetTotal(), due)
+	})
 }
 
 // send lets a viewer ask, and calls ok with the reply when it was done.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +15,7 @@ func evening(t *testing.T, target Target) Play {
 	t.Helper()
 	s := stages(Stage{500 * time.Millisecond, 1}, Stage{time.Second, 1})
 	s.Stay, s.Returns, s.Comments, s.Likes, s.Gifts, s.Givers = 500*time.Millisecond, 0.5, 500, 500, 300, 0.1
+	s.Host = Host{Pushes: 600, Pins: 400, Settings: 300}
 	return Play{
 		Plan: plan(t, s, 40), Seed: 3, Target: target, MostLate: time.Minute,
 		pace: pace{quiet: 50 * time.Millisecond, news: 5 * time.Second},
@@ -45,8 +45,11 @@ func TestPlayPassesInAnHonestRoom(t *testing.T) {
 	for a := range NewSchedule(p.Plan, p.Seed).All() {
 		want[a.Kind]++
 	}
-	for kind, n := range want[:KindAttempt] {
+	for kind, n := range want {
 		name := Kind(kind).String()
+		if Kind(kind) == KindAttempt || Kind(kind) == KindBotAttempt {
+			continue
+		}
 		sent := result.Counts["sent."+name]
 		if n == 0 || result.Counts["offered."+name] != n || sent > n || sent < n/2 {
 			t.Errorf("%s: %d in the schedule, %d offered, %d sent", name, n, result.Counts["offered."+name], sent)
@@ -61,7 +64,7 @@ func TestPlayPassesInAnHonestRoom(t *testing.T) {
 	if records, err := ReadRecords(&history); err != nil || int64(len(records)) != want[KindGift] {
 		t.Errorf("%d of %d gifts are recorded: %v", len(records), want[KindGift], err)
 	}
-	for _, name := range []string{"join", "delivery.chat", "delivery.gift", "reply.chat_send", "reply.like_send", "reply.gift_send", "lateness"} {
+	for _, name := range []string{"join", "delivery.chat", "delivery.gift", "delivery.like", "delivery.numbered", "reply.chat_send", "reply.like_send", "reply.gift_send", "lateness"} {
 		found := false
 		for _, l := range result.Latency {
 			found = found || l.Name == name && l.Count > 0
@@ -99,124 +102,6 @@ func TestPlayLosesReplies(t *testing.T) {
 	}
 	if gifts == 0 || tips != gifts || result.Counts["reconnects"] < 1 || result.Counts["ok.gift_send"] != gifts+gifts/4 {
 		t.Errorf("%d offered, %d are tips, %v", gifts, tips, result.Counts)
-	}
-}
-
-// A server that breaks a promise is found out by the check of that promise.
-func TestPlayFindsWhatIsBroken(t *testing.T) {
-	t.Parallel()
-	// once is true for the nth command of a kind.
-	once := func(kind string, n int64) func(*proto.Command) bool {
-		var seen atomic.Int64
-		return func(cmd *proto.Command) bool { return cmd.Kind() == kind && seen.Add(1) == n }
-	}
-	tests := []struct {
-		name, check, says string
-		breakIt           func(r *room) func(*proto.Command) bool
-	}{
-		{"a comment of nobody", "comments_accounted", "that nobody of the crowd wrote", func(r *room) func(*proto.Command) bool {
-			third := once("chat_send", 3)
-			return func(cmd *proto.Command) bool {
-				if third(cmd) {
-					r.mu.Lock()
-					defer r.mu.Unlock()
-					r.tellAll(&proto.Event{Event: &proto.Event_ChatMessage{ChatMessage: &proto.ChatMessage{Id: "ghost"}}})
-				}
-				return false
-			}
-		}},
-		{"a like too many", "likes_exact", "the total rose by", func(r *room) func(*proto.Command) bool {
-			third := once("like_send", 3)
-			return func(cmd *proto.Command) bool {
-				if third(cmd) {
-					r.mu.Lock()
-					defer r.mu.Unlock()
-					r.likes++
-				}
-				return false
-			}
-		}},
-		{"a tip told twice", "tips_told_once", "was told of tip t1 2 times", func(r *room) func(*proto.Command) bool {
-			third := once("gift_send", 3)
-			return func(cmd *proto.Command) bool {
-				if third(cmd) {
-					r.mu.Lock()
-					defer r.mu.Unlock()
-					r.tellAll(&proto.Event{Event: &proto.Event_GiftSent{GiftSent: &proto.GiftSent{TipIds: []string{"t1"}}}})
-				}
-				return false
-			}
-		}},
-		{"another answer for a key", "one_key_one_outcome", "and then tip", func(r *room) func(*proto.Command) bool {
-			return func(cmd *proto.Command) bool {
-				if cmd.Kind() == "gift_send" {
-					r.mu.Lock()
-					defer r.mu.Unlock()
-					clear(r.replies)
-				}
-				return false
-			}
-		}},
-		{"a gift paid twice", "balances_add_up", "beans", func(r *room) func(*proto.Command) bool {
-			third := once("wallet_get", 1)
-			return func(cmd *proto.Command) bool {
-				if third(cmd) {
-					r.mu.Lock()
-					defer r.mu.Unlock()
-					for user := range r.beans {
-						r.beans[user]--
-					}
-				}
-				return false
-			}
-		}},
-		{"connections lost", "visitors_stayed", "viewer", func(r *room) func(*proto.Command) bool {
-			tenth := once("like_send", 10)
-			return func(cmd *proto.Command) bool {
-				if tenth(cmd) {
-					r.mu.Lock()
-					defer r.mu.Unlock()
-					for c := range r.sockets {
-						c.Close()
-					}
-				}
-				return false
-			}
-		}},
-		{"a numbered event left out", "visitors_gapless", "event", func(r *room) func(*proto.Command) bool {
-			tenth := once("like_send", 10)
-			return func(cmd *proto.Command) bool {
-				if tenth(cmd) {
-					r.mu.Lock()
-					defer r.mu.Unlock()
-					r.seq++
-					r.tellAllNumbered(&proto.Event{Event: &proto.Event_FlashSoldOut{FlashSoldOut: &proto.FlashSoldOut{}}})
-				}
-				return false
-			}
-		}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			_, target := openRoom(t, func(r *room) { r.onCommand = tt.breakIt(r) })
-			p := evening(t, target)
-			p.pace.news = time.Second
-			p.Plan.Repeats = 0.5
-			result, err := p.Run(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, c := range result.Checks {
-				if c.Name == tt.check && c.Skipped == "" && !c.OK && strings.Contains(c.Detail, tt.says) {
-					if result.Passed {
-						t.Error("passed all the same")
-					}
-					return
-				}
-			}
-			t.Errorf("%s did not fail: %+v", tt.check, result.Checks)
-		})
 	}
 }
 
@@ -357,43 +242,4 @@ func TestPlaySellsExactly(t *testing.T) {
 		t.Errorf("%d records of %d keys, %d of them before the start", len(records), len(keys), early)
 	}
 	r.nobodyIsLeft(t)
-}
-
-func TestPlayFindsWhoWasServedEarly(t *testing.T) {
-	t.Parallel()
-	_, target := openRoom(t, func(r *room) { r.early = true })
-	result, err := rush(t, target).Run(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range result.Checks {
-		if c.Name == "nobody_served_early" && !c.OK && strings.Contains(c.Detail, "before the start") {
-			return
-		}
-	}
-	t.Errorf("%+v", result.Checks)
-}
-
-func TestPlayFindsAnOversoldSale(t *testing.T) {
-	t.Parallel()
-	_, target := openRoom(t, func(r *room) {
-		r.onCommand = func(cmd *proto.Command) bool {
-			if cmd.Kind() == "flash_buy" {
-				r.mu.Lock()
-				defer r.mu.Unlock()
-				r.sale.Quantity = 5 // one more than the host has
-			}
-			return false
-		}
-	})
-	result, err := rush(t, target).Run(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range result.Checks {
-		if c.Name == "sale_sold_exactly" && !c.OK && strings.Contains(c.Detail, "5 orders were confirmed for 4 pieces") {
-			return
-		}
-	}
-	t.Errorf("%+v", result.Checks)
 }

@@ -23,9 +23,14 @@ type room struct {
 	onCommand func(cmd *proto.Command) bool
 	onRequest func(path string) bool
 	early     bool // sells before the start
+	// What a broken room does.
+	forgets  int                    // numbered events that a resumed viewer is not told of
+	passOver func(user string) bool // who is not told of the next numbered event
+	silent   bool                   // the next comment is told to nobody
+	mute     bool                   // the next product shown is told to nobody
+	ghosts   int64                  // counted beside the viewers
 
-	forgets int // numbered events that a resumed viewer is not told of
-	log     []*proto.Event
+	log []*proto.Event
 
 	mu       sync.Mutex
 	sockets  map[*socket]string // with the user
@@ -39,6 +44,8 @@ type room struct {
 	buyers   map[string]bool
 	comments int
 	tips     int
+	visits   int64
+	settings *proto.ChatSettings
 }
 
 // openRoom opens a room and returns it with a target that has everything but a database.
@@ -76,13 +83,16 @@ func (r *room) enter(c *socket) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sockets[c] = user
+	r.visits++
 	if _, after, ok := strings.Cut(c.query, "after_seq="); ok {
 		r.resume(c, after)
+		r.tellAll(r.stats())
 		return
 	}
-	w := &proto.SessionWelcome{Seq: r.seq, Room: &proto.Room{Phase: proto.RoomPhase_ROOM_PHASE_LIVE}, Shelf: []*proto.ShelfEntry{{ProductId: "p"}}}
+	w := &proto.SessionWelcome{Seq: r.seq, Room: &proto.Room{Phase: proto.RoomPhase_ROOM_PHASE_LIVE}, Shelf: []*proto.ShelfEntry{{ProductId: "p", OnSale: true}, {ProductId: "q", OnSale: true}}}
 	c.welcome(w)
-	c.events(r.stats(), &proto.Event{Event: &proto.Event_SessionSelf{SessionSelf: &proto.SessionSelf{Balance: r.beans[user], BalanceVersion: r.version}}})
+	r.tellAll(r.stats())
+	c.events(&proto.Event{Event: &proto.Event_SessionSelf{SessionSelf: &proto.SessionSelf{Balance: r.beans[user], BalanceVersion: r.version}}})
 }
 
 // resume tells a viewer who comes back what was missed.
@@ -91,21 +101,19 @@ func (r *room) resume(c *socket, after string) {
 	if err != nil {
 		c.Errorf("after_seq: %v", err)
 	}
-	c.welcome(&proto.SessionWelcome{Seq: r.seq, Resumed: true})
-	for _, ev := range r.log[min(int(seq)+r.forgets, len(r.log)):] {
-		c.events(ev)
-	}
-	c.events(r.stats())
+	welcome := &proto.Event{Event: &proto.Event_SessionWelcome{SessionWelcome: &proto.SessionWelcome{Seq: r.seq, Resumed: true}}}
+	c.events(append([]*proto.Event{welcome}, r.log[min(int(seq)+r.forgets, len(r.log)):]...)...)
 }
 
 func (r *room) exit(c *socket) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.sockets, c)
+	r.tellAll(r.stats())
 }
 
 func (r *room) stats() *proto.Event {
-	return &proto.Event{Event: &proto.Event_RoomStats{RoomStats: &proto.RoomStats{Likes: r.likes, HeadSeq: r.seq}}}
+	return &proto.Event{Event: &proto.Event_RoomStats{RoomStats: &proto.RoomStats{Likes: r.likes, HeadSeq: r.seq, Online: int64(len(r.sockets)) + r.ghosts, Visits: r.visits}}}
 }
 
 func (r *room) tellAll(ev *proto.Event) {
@@ -118,7 +126,12 @@ func (r *room) tellAllNumbered(ev *proto.Event) {
 	r.seq++
 	ev.Seq = r.seq
 	r.log = append(r.log, ev)
-	r.tellAll(ev)
+	for c, user := range r.sockets {
+		if r.passOver == nil || !r.passOver(user) {
+			c.events(ev)
+		}
+	}
+	r.passOver = nil
 }
 
 func (r *room) tellUser(user string, ev *proto.Event) {
@@ -166,18 +179,36 @@ func (r *room) carryOut(user string, cmd *proto.Command) (*proto.Ok, proto.Reaso
 	case *proto.Command_ChatSend:
 		r.comments++
 		m := &proto.ChatMessage{Id: fmt.Sprintf("c%d", r.comments), Text: x.ChatSend.Text}
-		r.tellAll(&proto.Event{Event: &proto.Event_ChatMessage{ChatMessage: m}})
+		if !r.silent {
+			r.tellAll(&proto.Event{Event: &proto.Event_ChatMessage{ChatMessage: m}})
+		}
+		r.silent = false
 		return &proto.Ok{Value: &proto.Ok_ChatMessage{ChatMessage: m}}, ""
 	case *proto.Command_LikeSend:
 		r.likes += int64(x.LikeSend.Count)
+		total := &proto.LikeTotal{Delta: int64(x.LikeSend.Count), Total: r.likes}
+		r.tellAll(&proto.Event{Event: &proto.Event_LikeTotal{LikeTotal: total}})
 		r.tellAll(r.stats())
-		return &proto.Ok{}, ""
+		return &proto.Ok{Value: &proto.Ok_LikeTotal{LikeTotal: total}}, ""
 	case *proto.Command_GiftSend:
 		r.tips++
 		sent := &proto.GiftSent{TipIds: []string{fmt.Sprintf("t%d", r.tips)}, Beans: 3, ComboId: x.GiftSend.ComboId}
 		r.book(user, -3)
 		r.tellAll(&proto.Event{Event: &proto.Event_GiftSent{GiftSent: sent}})
 		return &proto.Ok{Value: &proto.Ok_GiftSent{GiftSent: sent}}, ""
+	case *proto.Command_ProductPush:
+		if !r.mute {
+			r.tellAllNumbered(&proto.Event{Event: &proto.Event_ProductPushed{ProductPushed: &proto.ProductPushed{Product: &proto.Product{Id: x.ProductPush.ProductId}}}})
+		}
+		r.mute = false
+		return &proto.Ok{}, ""
+	case *proto.Command_ChatPin:
+		r.tellAllNumbered(&proto.Event{Event: &proto.Event_ChatPinned{ChatPinned: &proto.ChatPinned{Message: &proto.ChatMessage{Id: x.ChatPin.MessageId}}}})
+		return &proto.Ok{}, ""
+	case *proto.Command_ChatConfigure:
+		r.settings = x.ChatConfigure.Settings
+		r.tellAllNumbered(&proto.Event{Event: &proto.Event_ChatSettings{ChatSettings: proto.Clone(r.settings)}})
+		return &proto.Ok{}, ""
 	case *proto.Command_WalletGet:
 		return &proto.Ok{Value: &proto.Ok_WalletBalance{WalletBalance: r.wallet(user)}}, ""
 	case *proto.Command_FlashStart:

@@ -23,7 +23,9 @@ const (
 	maxRate = 100_000
 	// Comments at a fixed rate, a second.
 	maxPublish = 100_000
-	maxTimes   = 1000
+	// Of each thing that the host does, a minute.
+	maxHostRate = 600
+	maxTimes    = 1000
 	// Attempts at one piece of a sale.
 	maxPerPiece = 10_000
 	maxRetries  = 10
@@ -58,6 +60,8 @@ type Scenario struct {
 	// Repeats is the part of the gifts whose command is sent again after its outcome, LostReplies the part
 	// whose giver loses the connection before the reply and asks again on a new one; 0 to 1 each.
 	Repeats, LostReplies float64
+	// Host is what the host does all the time.
+	Host Host
 	// MessageBytes is the length of a comment, 24 to 500.
 	MessageBytes int
 	// Sale is a flash sale, without PerPiece none.
@@ -85,6 +89,10 @@ type Sale struct {
 	// Retries is how often people ask again under the same key after the outcome, 0 to 10.
 	Retries int
 }
+
+// Host is how often a minute the host shows another product, pins a comment and changes the chat's settings,
+// 0 to 600 each. Each of these is a numbered event of the room.
+type Host struct{ Pushes, Pins, Settings float64 }
 
 // Stage is a time of 0.1 s and more during which the room grows or shrinks evenly to a part of its size.
 type Stage struct {
@@ -133,7 +141,8 @@ func (s Scenario) check() error {
 		name  string
 		value float64
 		most  float64
-	}{{"comments", s.Comments, maxRate}, {"likes", s.Likes, maxRate}, {"gifts", s.Gifts, maxRate}, {"publish", s.Publish, maxPublish}} {
+	}{{"comments", s.Comments, maxRate}, {"likes", s.Likes, maxRate}, {"gifts", s.Gifts, maxRate}, {"publish", s.Publish, maxPublish},
+		{"pushes", s.Host.Pushes, maxHostRate}, {"pins", s.Host.Pins, maxHostRate}, {"settings", s.Host.Settings, maxHostRate}} {
 		hold(rate.value >= 0 && rate.value <= rate.most, "a rate of %s is 0 to %g, not %g", rate.name, rate.most, rate.value)
 	}
 	if b := s.Bursts; b != (Bursts{}) {

@@ -118,6 +118,7 @@ func (s *Scenario) fields() fields {
 			s.Reconnect = true
 			return fields{"within": duration(&s.Within, 0, maxWithin)}.read(n)
 		},
+		"host":          fields{"pushes": number(&s.Host.Pushes, 0, maxHostRate), "pins": number(&s.Host.Pins, 0, maxHostRate), "settings": number(&s.Host.Settings, 0, maxHostRate)}.read,
 		"publish":       number(&s.Publish, 0, maxPublish),
 		"givers":        share(&s.Givers),
 		"repeats":       share(&s.Repeats),

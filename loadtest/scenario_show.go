@@ -55,6 +55,9 @@ func (p Plan) Write(w io.Writer) error {
 	if p.Gifts > 0 {
 		fmt.Fprintf(tab, "gifts\t%.4g a second in the full room, by %d givers; %g%% are sent again, %g%% lose their reply\n", p.Gifts*thousands, p.Givers, 100*p.Repeats, 100*p.LostReplies)
 	}
+	if p.Host != (Host{}) {
+		fmt.Fprintf(tab, "host\tshows a product %.4g times a minute, pins a comment %.4g times, changes the settings %.4g times\n", p.Host.Pushes, p.Host.Pins, p.Host.Settings)
+	}
 	if s := p.Sale; p.Pieces > 0 {
 		fmt.Fprintf(tab, "sale\tof %d pieces after %v: %d attempts of %d buyers within %v, %g%% of them by bots from %v before the start\n",
 			p.Pieces, s.At, p.Pieces*s.PerPiece, p.Buyers, s.Over, 100*s.Bots, botLead)

@@ -26,6 +26,7 @@ sale: {at: 30s, over: 5s, buyers: 40%, attempts_per_piece: 500, bots: 90%, unpai
 repeats: 10%
 lost_replies: 2%
 publish: 50
+host: {pushes: 2, pins: 1, settings: 0.2}
 givers: 2%
 faults:
   - {at: 20s, do: kill gateway 2}
@@ -38,7 +39,7 @@ message_bytes: 200
 		Name: "evening", Doc: "An evening of ours.", Sources: []string{"ours", "theirs: both"}, Viewers: 2000,
 		Stages: []Stage{{20 * time.Second, 0.7}, {90 * time.Minute, 1}},
 		Stay:   90 * time.Second, StaySigma: 0.5, Returns: 0.125, Comments: 0.6, Likes: 5, Gifts: 0.05, Publish: 50,
-		Bursts: Bursts{time.Minute, 20 * time.Second, 6}, Givers: 0.02, MessageBytes: 200, Repeats: 0.1, LostReplies: 0.02,
+		Bursts: Bursts{time.Minute, 20 * time.Second, 6}, Givers: 0.02, MessageBytes: 200, Repeats: 0.1, LostReplies: 0.02, Host: Host{2, 1, 0.2},
 		Sale: Sale{At: 30 * time.Second, Over: 5 * time.Second, Buyers: 0.4, PerPiece: 500, Bots: 0.9, Unpaid: 0.2, Retries: 3},
 		Faults: []Fault{
 			{At: 20 * time.Second, Do: "kill gateway 2"}, {At: 30 * time.Second, Do: "freeze redis", For: 5 * time.Second}, {At: 40 * time.Second, Run: "docker restart nats"},
@@ -84,6 +85,7 @@ func TestMalformedScenario(t *testing.T) {
 		{"no number at all", stages + "publish: .nan\n", `f.yaml:2:10: ".nan" is no number from 0 to 100000`},
 		{"NaN", stages + "rates: {likes: NaN}\n", `f.yaml:2:16: "NaN" is no number`},
 		{"below zero", stages + "rates: {likes: -1}\n", `f.yaml:2:16: "-1" is no number`},
+		{"a busy host", stages + "host: {pushes: 600.1}\n", `f.yaml:2:16: "600.1" is no number from 0 to 600`},
 		{"burst without end", stages + "bursts: {every: 10s, for: 10s, times: 2}\n", "less than the time between two"},
 		{"burst without time", stages + "bursts: {times: 2}\n", "a burst takes"},
 		{"sale before the bots", stages + "sale: {at: 999ms}\n", `"999ms" is no time from 1s`},

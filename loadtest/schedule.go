@@ -22,19 +22,25 @@ const (
 	KindGift
 	KindAttempt    // at the sale, of a person
 	KindBotAttempt // the same of a bot, before the start
+	KindPush       // of a product, by the host
+	KindPin        // of a comment, by the host
+	KindSettings   // of the chat, by the host
 	kinds
 )
 
-var kindNames = [kinds]string{"join", "leave", "comment", "like", "gift", "attempt", "bot_attempt"}
+var kindNames = [kinds]string{"join", "leave", "comment", "like", "gift", "attempt", "bot_attempt", "push", "pin", "settings"}
 
 // String returns the kind's name as the figures have it: offered.comment counts comments.
 func (k Kind) String() string { return kindNames[k] }
+
+// hosts reports whether it is the host who does it.
+func (k Kind) hosts() bool { return k == KindPush || k == KindPin || k == KindSettings }
 
 // Arrival is one thing that one viewer does at its time after the begin of the run.
 type Arrival struct {
 	At time.Duration
 	// Viewer is a number from 0: first the regulars, who are in the room all the time, then the others in
-	// the order in which they first come.
+	// the order in which they first come. What the host does has 0, who is none of them.
 	Viewer uint32
 	Kind   Kind
 }
@@ -43,7 +49,7 @@ type Arrival struct {
 // server answers changes nothing of it. It is made while it is read and holds only those who are in the
 // room, 16 bytes each, so that long runs of big rooms need no more. Not safe for concurrent use.
 //
-// Joins, comments, likes and gifts are Poisson processes. Stays are log-normal. The expected number of
+// Joins, comments, likes, gifts and what the host does are Poisson processes. Stays are log-normal. The expected number of
 // viewers is what the stages say at each moment, for those who come while the room fills have, as in a
 // room that has been running for long, a part of their stay behind them.
 type Schedule struct {
@@ -148,7 +154,7 @@ func (s *Schedule) step() (Arrival, bool) {
 }
 
 // rates are how often a second each thing happens.
-type rates struct{ climb, replace, fall, comment, like, gift float64 }
+type rates struct{ climb, replace, fall, comment, like, gift, push, pin, settings float64 }
 
 // rates returns those of a moment of the span.
 func (s *Schedule) rates(sp span, at time.Duration) rates {
@@ -161,12 +167,13 @@ func (s *Schedule) rates(sp span, at time.Duration) rates {
 	}
 	viewers := float64(s.plan.Regulars + len(s.crowd))
 	r.comment, r.like, r.gift = viewers*sp.comments/1000, viewers*s.plan.Likes/1000, viewers*s.plan.Gifts/1000
+	r.push, r.pin, r.settings = s.plan.Host.Pushes/60, s.plan.Host.Pins/60, s.plan.Host.Settings/60
 	return r
 }
 
 // plus returns a rate that none of two moments of one span, and none between them, is above in all.
 func (r rates) plus(o rates) float64 {
-	return r.climb + max(r.replace, o.replace) + r.fall + r.comment + r.like + r.gift
+	return r.climb + max(r.replace, o.replace) + r.fall + r.comment + r.like + r.gift + r.push + r.pin + r.settings
 }
 
 // draw says what happens now, by a number between 0 and the highest rate.
@@ -183,6 +190,12 @@ func (s *Schedule) draw(sp span, u float64) (Arrival, bool) {
 		return s.by(s.anybody(), KindComment), true
 	case within(r.gift):
 		return s.by(uint32(s.rng.IntN(s.plan.Givers)), KindGift), true
+	case within(r.push):
+		return s.by(0, KindPush), true
+	case within(r.pin):
+		return s.by(0, KindPin), true
+	case within(r.settings):
+		return s.by(0, KindSettings), true
 	case within(r.replace):
 		return s.join(s.stay()), true
 	case within(r.climb):

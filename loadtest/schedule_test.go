@@ -57,6 +57,7 @@ func TestScheduleKeepsItsRates(t *testing.T) {
 	s := stages(Stage{time.Second, 1}, Stage{10 * time.Minute, 1})
 	s.Stay, s.Comments, s.Likes, s.Gifts = time.Minute, 0.6, 5, 0.05
 	s.Bursts = Bursts{Every: time.Minute, For: 20 * time.Second, Times: 6}
+	s.Host = Host{Pushes: 20, Pins: 10, Settings: 5}
 	const viewers = 6000
 	p := plan(t, s, viewers)
 	counts, burst := [kinds]int{}, 0
@@ -77,6 +78,9 @@ func TestScheduleKeepsItsRates(t *testing.T) {
 	expect(t, "leaves", counts[KindLeave], crowd/60*600)
 	expect(t, "likes", counts[KindLike], 5*6*600)
 	expect(t, "gifts", counts[KindGift], 0.05*6*600)
+	expect(t, "pushes", counts[KindPush], 20*10)
+	expect(t, "pins", counts[KindPin], 10*10)
+	expect(t, "settings", counts[KindSettings], 5*10)
 	expect(t, "comments in bursts", burst, 6*0.6*6*200)
 	expect(t, "other comments", counts[KindComment]-burst, 0.6*6*400)
 }

@@ -71,6 +71,7 @@ type smokeRun struct {
 	entered  chan struct{} // a phase was; at most one word waits
 	back     *comebacks    // of those who lose their connection; nil where that is left to those who ask
 
+	before      *proto.RoomStats // the room's counters when only the host had joined
 	likesBefore int64
 	likes       atomic.Int64
 	paid        atomic.Int64
@@ -94,6 +95,9 @@ type smokeRun struct {
 
 // beansEach is what each gifter tops up: an amount that is whole in money, 7 beans a yuan.
 const beansEach = 700
+
+// leftAlone is how long a room may take to tell that nobody but the host is there.
+const leftAlone = 3 * time.Second
 
 // giftsEach is how many gifts each gifter sends.
 const giftsEach = 6
@@ -282,6 +286,9 @@ func (r *smokeRun) openHost(ctx context.Context) error {
 	if n := r.host.history.told(); n > 0 {
 		return fmt.Errorf("%w: %d comments of others came within %v, and the accounting needs a room of its own", ErrInvalid, n, r.pace.quiet)
 	}
+	// What goes beyond the host are people who are there anyway, or of an earlier run and about to be gone.
+	until(ctx, min(leftAlone, r.pace.news), func() bool { return r.host.history.counters().Online == 1 })
+	r.before = r.host.history.counters()
 	return nil
 }
 

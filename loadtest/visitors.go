@@ -38,8 +38,10 @@ type visitors struct {
 	mu    sync.Mutex
 	free  []int // seats
 
-	// People who did not get in, connections lost, numbered events missed, and stays that were resumed.
-	failed, lost, gaps, resumed complaints
+	// People who did not get in, connections lost, numbered events missed while in the room and by those who
+	// resumed, and stays that were resumed.
+	failed, lost, gaps, forgotten, resumed complaints
+	caughtUp                               atomic.Int64 // numbered events that came with a resumed welcome
 }
 
 // visitor is one stay.
@@ -251,24 +253,44 @@ func (vs *visitors) ended(seat int, lost error) {
 func (vs *visitors) frame(seat int, frame *proto.ServerFrame, bytes int) {
 	vs.audience.frame(frame, bytes)
 	v := vs.seats[seat].Load()
+	if w := welcomeOf(frame); w != nil && w.Resumed {
+		vs.resume(v, w, frame.Events)
+		return
+	}
 	for _, ev := range frame.Events {
 		if w := ev.GetSessionWelcome(); w != nil {
-			if w.Resumed {
-				vs.resumed.add("viewer %d", v.number)
-			} else {
-				v.last.Store(w.Seq)
-			}
+			v.last.Store(w.Seq)
 		}
-		last := v.last.Load()
-		if ev.Seq <= last {
-			continue
-		}
-		if missing := ev.Seq - last - 1; missing > 0 {
-			vs.meter.Count("gaps", missing)
-			vs.gaps.add("viewer %d: event %d came after %d", v.number, ev.Seq, last)
-		}
-		v.last.Store(ev.Seq)
+		vs.follow(v, ev, &vs.gaps)
 	}
+}
+
+// resume takes in what was missed since an earlier stay: it comes in one frame with the welcome, which tells
+// the number up to which.
+func (vs *visitors) resume(v *visitor, w *proto.SessionWelcome, events []*proto.Event) {
+	vs.resumed.add("viewer %d", v.number)
+	before := v.last.Load()
+	for _, ev := range events {
+		vs.follow(v, ev, &vs.forgotten)
+	}
+	if last := v.last.Load(); last < w.Seq {
+		vs.meter.Count("gaps", w.Seq-last)
+		vs.forgotten.add("viewer %d came back after event %d and was told up to %d of %d", v.number, before, last, w.Seq)
+	}
+	vs.caughtUp.Add(v.last.Load() - before)
+}
+
+// follow holds that an event's number is the next one, and complains where it is a later one.
+func (vs *visitors) follow(v *visitor, ev *proto.Event, gaps *complaints) {
+	last := v.last.Load()
+	if ev.Seq <= last {
+		return
+	}
+	if missing := ev.Seq - last - 1; missing > 0 {
+		vs.meter.Count("gaps", missing)
+		gaps.add("viewer %d: event %d came after %d", v.number, ev.Seq, last)
+	}
+	v.last.Store(ev.Seq)
 }
 
 // send asks for what was due, and tells done what came of it. It reports false where the visitor is not
