@@ -70,6 +70,10 @@ func (f Fanout) Run(ctx context.Context) (*Result, error) {
 	if f.Target.Servers, err = f.Target.Servers.reach(ctx); err != nil {
 		return nil, err
 	}
+	joining := time.Duration(f.Viewers) * time.Second / time.Duration(f.JoinRate)
+	if err := f.Target.checkTokens(f.Viewers, time.Now().Add(joining+f.For)); err != nil {
+		return nil, err
+	}
 	tag := rand.Text()[:8]
 	tokens, err := f.Target.viewerTokens(tag, f.Viewers)
 	if err != nil {

@@ -62,6 +62,17 @@ func (p Plan) mostOf(own part) int {
 	return n + n/20 + int(math.Ceil(6*math.Sqrt(float64(n))))
 }
 
+// Users is how many different people there are in the schedule of a seed: each of them is a user of its own.
+func (p Plan) Users(seed uint64) int {
+	users := uint32(p.Regulars)
+	for a := range NewSchedule(p, seed).All() {
+		if a.Kind == KindJoin {
+			users = max(users, a.Viewer+1)
+		}
+	}
+	return int(users)
+}
+
 // stretch returns the scenario with another length.
 func (s Scenario) stretch(length time.Duration) Scenario {
 	factor := float64(length) / float64(s.Length())

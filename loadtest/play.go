@@ -66,10 +66,7 @@ func (p Play) Run(ctx context.Context) (*Result, error) {
 	if p.Target.HostToken == "" {
 		return nil, errors.New("target: a host's token is needed")
 	}
-	if p.Target.JWTKeyFile == "" {
-		return nil, errors.New("target: a key to sign tokens with is needed: a scenario makes one for each who comes")
-	}
-	key, err := signingKey(p.Target.JWTKeyFile)
+	key, err := p.signingKey()
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +112,23 @@ func (p Play) Run(ctx context.Context) (*Result, error) {
 	r.faults.tell(result)
 	result.judge(p.Thresholds)
 	return result, nil
+}
+
+// signingKey returns what tokens are made with for those who come and go, nil where there is a token for
+// each of them.
+func (p Play) signingKey() ([]byte, error) {
+	switch {
+	case p.Target.JWTKeyFile == "" && len(p.Target.ViewerTokens) == 0:
+		return nil, errors.New("target: a token for each who comes is needed, or a key to sign them with")
+	case len(p.Target.ViewerTokens) > 0:
+		if err := p.Target.checkTokens(p.Plan.Users(p.Seed), time.Now().Add(p.Plan.Length())); err != nil {
+			return nil, err
+		}
+	}
+	if p.Target.JWTKeyFile == "" {
+		return nil, nil
+	}
+	return signingKey(p.Target.JWTKeyFile)
 }
 
 // endPlay ends what a step that failed left open; conduct has ended the rest.

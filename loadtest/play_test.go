@@ -51,7 +51,11 @@ func TestPlayPassesInAnHonestRoom(t *testing.T) {
 			continue
 		}
 		sent := result.Counts["sent."+name]
-		if n == 0 || result.Counts["offered."+name] != n || sent > n || sent < n/2 {
+		least := n / 2 // some of those who should act are not in the room yet
+		if Kind(kind) == KindPin {
+			least = 1 // there must be something new to pin
+		}
+		if n == 0 || result.Counts["offered."+name] != n || sent > n || sent < least {
 			t.Errorf("%s: %d in the schedule, %d offered, %d sent", name, n, result.Counts["offered."+name], sent)
 		}
 	}
@@ -174,7 +178,7 @@ func TestPlayNeedsATarget(t *testing.T) {
 	}{
 		"no gateway":    {func(t *Target) { t.Gateways = nil }, "no gateway is given"},
 		"no host":       {func(t *Target) { t.HostToken = "" }, "a host's token is needed"},
-		"no key":        {func(t *Target) { t.JWTKeyFile = "" }, "a key to sign tokens with is needed"},
+		"no key":        {func(t *Target) { t.JWTKeyFile = "" }, "a token for each who comes is needed, or a key"},
 		"key too short": {func(target *Target) { target.JWTKeyFile = keyFile(t, "short") }, "has 5 bytes, 32 are the least"},
 		"nobody there":  {func(*Target) {}, "connection refused"},
 	} {

@@ -45,6 +45,7 @@ type room struct {
 	comments int
 	tips     int
 	visits   int64
+	users    map[string]bool // who was there
 	settings *proto.ChatSettings
 }
 
@@ -53,7 +54,7 @@ func openRoom(t testing.TB, change func(*room)) (*room, Target) {
 	t.Helper()
 	r := &room{
 		sockets: map[*socket]string{}, beans: map[string]int64{}, replies: map[string]*proto.Ok{},
-		orders: map[string]*proto.Order{}, buyers: map[string]bool{},
+		orders: map[string]*proto.Order{}, buyers: map[string]bool{}, users: map[string]bool{},
 	}
 	if change != nil {
 		change(r)
@@ -76,13 +77,14 @@ func hostToken(t testing.TB) string {
 }
 
 func (r *room) enter(c *socket) {
-	user, err := subject(c.token)
+	p, err := passOf(c.token)
 	if err != nil {
 		c.Errorf("token %q: %v", c.token, err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.sockets[c] = user
+	user := p.user
+	r.sockets[c], r.users[user] = user, true
 	r.visits++
 	if _, after, ok := strings.Cut(c.query, "after_seq="); ok {
 		r.resume(c, after)
@@ -277,8 +279,8 @@ func (r *room) request(w http.ResponseWriter, req *http.Request) {
 	case "v1":
 		switch what, _, _ := strings.Cut(id, "/"); what {
 		case "topups":
-			user, _ := subject(strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer "))
-			json.NewEncoder(w).Encode(map[string]string{"url": "/pay/beans/" + user})
+			p, _ := passOf(strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer "))
+			json.NewEncoder(w).Encode(map[string]string{"url": "/pay/beans/" + p.user})
 		case "gifts":
 			w.Write([]byte(`{"gifts": [{"id": "cake", "beans": "33"}, {"id": "rose", "beans": "3"}]}`))
 		case "products":

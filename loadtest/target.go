@@ -20,8 +20,8 @@ type Target struct {
 	Room     string
 	// HostToken steers the room: it starts and stops the sale.
 	HostToken string
-	// ViewerTokens are tokens of distinct viewers. Where there are fewer than viewers, JWTKeyFile
-	// must be given.
+	// ViewerTokens are tokens of distinct viewers, as [ReadTokens] reads them: the first is that of viewer 0.
+	// Where there are fewer than viewers, and so than [Plan.Users] of a scenario, JWTKeyFile must be given.
 	ViewerTokens []string
 	// JWTKeyFile is the HMAC secret with which further viewers' tokens are made.
 	JWTKeyFile string
@@ -133,31 +133,19 @@ type viewerToken struct {
 // viewerTokens returns tokens of n distinct viewers. Those made here are new with each run, so that
 // no limit or balance of an earlier run is in the way.
 func (t Target) viewerTokens(run string, n int) ([]viewerToken, error) {
-	var tokens []viewerToken
-	users := map[string]bool{}
-	for i, text := range t.ViewerTokens[:min(n, len(t.ViewerTokens))] {
-		user, err := subject(text)
-		if err != nil {
-			return nil, fmt.Errorf("target: viewer token %d: %w", i+1, err)
-		}
-		if users[user] {
-			return nil, fmt.Errorf("target: viewer token %d: user %q has another one, each viewer must be a user of its own", i+1, user)
-		}
-		users[user] = true
-		tokens = append(tokens, viewerToken{text, user, i})
-	}
-	if len(tokens) == n {
-		return tokens, nil
-	}
-	if t.JWTKeyFile == "" {
-		return nil, fmt.Errorf("target: %d viewers need a token each, %d are given and no signing key for more", n, len(tokens))
-	}
-	key, err := signingKey(t.JWTKeyFile)
-	if err != nil {
+	if err := t.checkTokens(n, time.Now()); err != nil {
 		return nil, err
 	}
-	for i := len(tokens); i < n; i++ {
-		token, err := t.sign(key, fmt.Sprintf("load-%s-%d", run, i), i)
+	var key []byte
+	if n > len(t.ViewerTokens) {
+		var err error
+		if key, err = signingKey(t.JWTKeyFile); err != nil {
+			return nil, err
+		}
+	}
+	var tokens []viewerToken
+	for i := range n {
+		token, err := t.token(key, run, i)
 		if err != nil {
 			return nil, err
 		}
@@ -192,16 +180,4 @@ func signingKey(file string) ([]byte, error) {
 		return nil, fmt.Errorf("target: signing key %s has %d bytes, %d are the least", file, len(key), minSecret)
 	}
 	return key, nil
-}
-
-// subject reads the user of a token without checking its signature: the server does that.
-func subject(token string) (string, error) {
-	claims := jwt.RegisteredClaims{}
-	if _, _, err := jwt.NewParser().ParseUnverified(token, &claims); err != nil {
-		return "", err
-	}
-	if claims.Subject == "" {
-		return "", errors.New("it names no user")
-	}
-	return claims.Subject, nil
 }

@@ -136,8 +136,8 @@ func TestViewerTokensRefuses(t *testing.T) {
 		target Target
 		want   string
 	}{
-		"no token":       {Target{ViewerTokens: []string{"ann"}}, "viewer token 1: token is malformed"},
-		"no user":        {Target{ViewerTokens: []string{token(t, jwt.MapClaims{"name": "Ann"})}}, "viewer token 1: it names no user"},
+		"no token":       {Target{ViewerTokens: []string{"ann"}}, "viewer token 1: no token: token is malformed"},
+		"no user":        {Target{ViewerTokens: []string{token(t, jwt.MapClaims{"name": "Ann"})}}, "viewer token 1: the token names no user"},
 		"same user":      {Target{ViewerTokens: []string{ann, ann}}, `user "ann" has another one`},
 		"too few":        {Target{ViewerTokens: []string{ann}}, "2 viewers need a token each, 1 are given and no signing key"},
 		"no key file":    {Target{JWTKeyFile: filepath.Join(t.TempDir(), "missing")}, "no such file"},

@@ -118,7 +118,7 @@ func (vs *visitors) join(i uint32, due time.Time) {
 	vs.in[i] = v
 	v.last.Store(vs.last[i])
 	delete(vs.last, i)
-	token, err := vs.target.sign(vs.key, fmt.Sprintf("load-%s-%d", vs.run, i), int(i))
+	token, err := vs.target.token(vs.key, vs.run, int(i))
 	if err == nil && !vs.sit(v) {
 		err = fmt.Errorf("all %d connections are taken", len(vs.seats))
 	}

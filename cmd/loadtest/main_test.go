@@ -75,6 +75,7 @@ func TestBadInputIsToldInOneLine(t *testing.T) {
 		{"no host token", with(url, "--jwt-key-file", file(t, key)), "a host's token is needed: --host-token or LIVECART_HOST_TOKEN"},
 		{"no viewers' tokens", with(url, "--host-token", "h"), "viewers need tokens: --tokens-file, or --jwt-key-file"},
 		{"missing tokens file", with(url, "--host-token", "h", "--tokens-file", missing), "--tokens-file: open " + missing},
+		{"malformed token", with(url, "--host-token", "h", "--tokens-file", file(t, "\nann\n")), ": line 2: no token: token is malformed"},
 		{"database gone", with(url, "--host-token", "h", "--jwt-key-file", file(t, key), "--database-url", "postgres://u:secret@127.0.0.1:1/x"), "database: "},
 		{"no number", with(ready, "--viewers", "many"), `--viewers: expected a valid 64 bit int but got "many"`},
 		{"no rate", []string{"run", "fanout", "--ready-file", nobody(t), "--rate", "0"}, "--rate, --bytes and --join-rate are above 0"},

@@ -151,11 +151,23 @@ func (c *runCommand) target() (loadtest.Target, error) {
 		return t, errors.New("with --url viewers need tokens: --tokens-file, or --jwt-key-file to make them")
 	}
 	if c.TokensFile != "" {
-		data, err := os.ReadFile(c.TokensFile)
-		if err != nil {
+		var err error
+		if t.ViewerTokens, err = readTokens(c.TokensFile); err != nil {
 			return t, fmt.Errorf("--tokens-file: %w", err)
 		}
-		t.ViewerTokens = strings.Fields(string(data))
 	}
 	return t, nil
+}
+
+func readTokens(path string) ([]string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	tokens, err := loadtest.ReadTokens(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return tokens, nil
 }
