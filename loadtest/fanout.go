@@ -84,7 +84,7 @@ func (f Fanout) Run(ctx context.Context) (*Result, error) {
 	if u, err := lookAt(os.Getpid()); err == nil {
 		r.alone = u.rss
 	}
-	r.swarm, err = NewSwarm(SwarmConfig{Viewers: f.Viewers, OnFrame: r.frame, OnEnd: r.end, Goroutines: f.secure()})
+	r.swarm, err = NewSwarm(SwarmConfig{Viewers: f.Viewers, OnFrame: r.frame, OnEnd: r.end, Goroutines: f.Target.secure()})
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,8 @@ func (f Fanout) Run(ctx context.Context) (*Result, error) {
 
 // complete fills in the defaults and says what makes no run.
 func (f Fanout) complete() (Fanout, error) {
-	if err := f.Target.check(); err != nil {
+	var err error
+	if f.Target, err = f.Target.prepare(); err != nil {
 		return f, err
 	}
 	f.Viewers, f.Rate = cmp.Or(f.Viewers, 1000), cmp.Or(f.Rate, 50)
@@ -149,16 +150,6 @@ func (f Fanout) complete() (Fanout, error) {
 		return f, fmt.Errorf("a viewer may send 20 comments in 30 s: %d a second need at least %d viewers, not %d", f.Rate, (3*f.Rate+1)/2, f.Viewers)
 	}
 	return f, nil
-}
-
-// secure reports whether a gateway speaks TLS.
-func (f Fanout) secure() bool {
-	for i := range f.Target.Gateways {
-		if secure(f.Target.socketURL(i)) {
-			return true
-		}
-	}
-	return false
 }
 
 // play goes through the steps and names the last one that it began.
@@ -200,7 +191,7 @@ func (r *fanoutRun) join(ctx context.Context) error {
 		r.meter.Count("sent.join", 1)
 		// Turns over formats go at half the pace of turns over gateways, so that every pair occurs.
 		format := proto.Format(i / len(r.Target.Gateways) % proto.Formats)
-		cfg := ViewerConfig{URL: r.Target.socketURL(i), Token: r.tokens[i].text, Format: format}
+		cfg := ViewerConfig{URL: r.Target.socketURL(i), TLS: r.Target.tls, Token: r.tokens[i].text, Format: format}
 		r.swarm.Join(i, cfg, func(_ *proto.SessionWelcome, err error) {
 			if err == nil {
 				r.meter.Time("join", time.Since(due))

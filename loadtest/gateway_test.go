@@ -1,6 +1,9 @@
 package loadtest
 
 import (
+	"encoding/pem"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -17,6 +20,9 @@ type gateway struct {
 	testing.TB
 	*http.ServeMux
 	url string
+	// tls serves https:// with the certificate in caFile.
+	tls    bool
+	caFile string
 
 	// refuse answers a handshake itself and returns true.
 	refuse func(w http.ResponseWriter, r *http.Request) bool
@@ -74,7 +80,14 @@ func serve(t testing.TB, change func(*gateway)) *gateway {
 	if change != nil {
 		change(g)
 	}
-	server := httptest.NewServer(g)
+	server := httptest.NewUnstartedServer(g)
+	if g.tls {
+		server.Config.ErrorLog = log.New(io.Discard, "", 0) // of viewers who do not trust it
+		server.StartTLS()
+		g.caFile = file(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	} else {
+		server.Start()
+	}
 	g.url = server.URL
 	g.server = server
 	t.Cleanup(func() {
@@ -91,7 +104,9 @@ func serve(t testing.TB, change func(*gateway)) *gateway {
 }
 
 // target returns a target of this gateway alone.
-func (g *gateway) target() Target { return Target{Gateways: []string{g.url}, Room: "demo"} }
+func (g *gateway) target() Target {
+	return Target{Gateways: []string{g.url}, Room: "demo", CAFile: g.caFile}
+}
 
 // config returns what joins this gateway.
 func (g *gateway) config() ViewerConfig {

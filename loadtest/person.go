@@ -74,7 +74,7 @@ func (p *person) join(ctx context.Context) error {
 }
 
 func (p *person) connect(ctx context.Context) error {
-	cfg := ViewerConfig{URL: p.target.socketURL(p.turn), Token: p.token, Format: p.format, History: p.history}
+	cfg := ViewerConfig{URL: p.target.socketURL(p.turn), TLS: p.target.tls, Token: p.token, Format: p.format, History: p.history}
 	if p.onLost != nil && p.viewer != nil {
 		cfg.AfterSeq = p.history.last()
 	}

@@ -60,7 +60,8 @@ type playRun struct {
 // Run plays the plan and checks. The error is for runs in which nobody could join; otherwise the result
 // tells, as that of [Smoke.Run] does.
 func (p Play) Run(ctx context.Context) (*Result, error) {
-	if err := p.Target.check(); err != nil {
+	var err error
+	if p.Target, err = p.Target.prepare(); err != nil {
 		return nil, err
 	}
 	if p.Target.HostToken == "" {

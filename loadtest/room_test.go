@@ -23,6 +23,7 @@ type room struct {
 	onCommand func(cmd *proto.Command) bool
 	onRequest func(path string) bool
 	early     bool // sells before the start
+	tls       bool
 	// What a broken room does.
 	forgets  int                    // numbered events that a resumed viewer is not told of
 	passOver func(user string) bool // who is not told of the next numbered event
@@ -60,7 +61,7 @@ func openRoom(t testing.TB, change func(*room)) (*room, Target) {
 		change(r)
 	}
 	r.gateway = serve(t, func(g *gateway) {
-		g.joined, g.answer, g.left = r.enter, r.do, r.exit
+		g.joined, g.answer, g.left, g.tls = r.enter, r.do, r.exit, r.tls
 		g.HandleFunc("/", r.request)
 	})
 	target := r.target()

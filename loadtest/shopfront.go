@@ -34,7 +34,7 @@ const (
 )
 
 func newShopfront(t Target) *shopfront {
-	transport := &http.Transport{MaxIdleConnsPerHost: joining}
+	transport := &http.Transport{MaxIdleConnsPerHost: joining, TLSClientConfig: t.tls}
 	return &shopfront{base: strings.TrimSuffix(t.Gateways[0], "/"), client: &http.Client{Timeout: 15 * time.Second, Transport: transport}, pause: callPause}
 }
 

@@ -202,7 +202,8 @@ func (r *smokeRun) watchServers(ctx context.Context) (stop func() []Mark) {
 
 // complete fills in the defaults and says what makes no run.
 func (s Smoke) complete() (Smoke, error) {
-	if err := s.Target.check(); err != nil {
+	var err error
+	if s.Target, err = s.Target.prepare(); err != nil {
 		return s, err
 	}
 	if s.Target.HostToken == "" {

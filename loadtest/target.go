@@ -3,6 +3,8 @@ package loadtest
 import (
 	"bytes"
 	"cmp"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +25,10 @@ type Target struct {
 	// ViewerTokens are tokens of distinct viewers, as [ReadTokens] reads them: the first is that of viewer 0.
 	// Where there are fewer than viewers, and so than [Plan.Users] of a scenario, JWTKeyFile must be given.
 	ViewerTokens []string
+	// CAFile holds the certificates, in PEM, of authorities that sign those of the gateways, beside the
+	// system's own. A certificate that signed itself is its own authority.
+	CAFile string
+	tls    *tls.Config // what comes of it, nil for the system's own alone
 	// JWTKeyFile is the HMAC secret with which further viewers' tokens are made.
 	JWTKeyFile string
 	// How long the tokens made here are good for, tokenLife when 0.
@@ -106,6 +112,36 @@ func (t Target) check() error {
 		return errors.New("target: no room is given")
 	}
 	return nil
+}
+
+// prepare says what the target lacks and reads whom it trusts.
+func (t Target) prepare() (Target, error) {
+	if err := t.check(); err != nil || t.CAFile == "" {
+		return t, err
+	}
+	data, err := os.ReadFile(t.CAFile)
+	if err != nil {
+		return t, fmt.Errorf("target: authorities: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool() // a system without any
+	}
+	if !pool.AppendCertsFromPEM(data) {
+		return t, fmt.Errorf("target: authorities: %s holds no PEM certificate", t.CAFile)
+	}
+	t.tls = &tls.Config{RootCAs: pool}
+	return t, nil
+}
+
+// secure reports whether a gateway speaks TLS.
+func (t Target) secure() bool {
+	for i := range t.Gateways {
+		if secure(t.socketURL(i)) {
+			return true
+		}
+	}
+	return false
 }
 
 // socketURL returns the address of the room's WebSocket on gateway number i, counted round.

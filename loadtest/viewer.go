@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,7 +40,9 @@ const (
 // ViewerConfig says who joins where.
 type ViewerConfig struct {
 	// URL is the room's WebSocket address, without query.
-	URL    string
+	URL string
+	// TLS is for wss://; nil trusts the system's authorities.
+	TLS    *tls.Config
 	Token  string
 	Format proto.Format
 	// AfterSeq resumes after this number where it is above 0.
@@ -121,7 +124,7 @@ func dial(ctx context.Context, cfg ViewerConfig, connect connector) (conn *webso
 		header.Set("Authorization", "Bearer "+cfg.Token)
 	}
 	stop = func() bool { return true }
-	dialer := websocket.Dialer{Subprotocols: []string{cfg.Format.String()}, ReadBufferSize: 4096, WriteBufferSize: 1024}
+	dialer := websocket.Dialer{Subprotocols: []string{cfg.Format.String()}, ReadBufferSize: 4096, WriteBufferSize: 1024, TLSClientConfig: cfg.TLS}
 	dialer.NetDialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := connect(ctx, network, addr)
 		if err == nil {
@@ -146,6 +149,9 @@ func dial(ctx context.Context, cfg ViewerConfig, connect connector) (conn *webso
 
 // refusal adds to a failed handshake what the server said, in one line.
 func refusal(resp *http.Response, format proto.Format, err error) error {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Errorf("%w; a certificate of an authority that this system does not know, or its own, needs a CA file", err)
+	}
 	if resp == nil || !errors.Is(err, websocket.ErrBadHandshake) {
 		return err
 	}

@@ -100,10 +100,7 @@ func newVisitors(t Target, most int, key []byte, run string, returns bool, back 
 		target: t, run: run, key: key, returns: returns, back: back, meter: a.meter, audience: a,
 		in: map[uint32]*visitor{}, last: map[uint32]int64{}, seats: make([]atomic.Pointer[visitor], most),
 	}
-	cfg := SwarmConfig{Viewers: most, Handshakes: handshaking, OnFrame: vs.frame, OnEnd: vs.ended}
-	for i := range t.Gateways {
-		cfg.Goroutines = cfg.Goroutines || secure(t.socketURL(i))
-	}
+	cfg := SwarmConfig{Viewers: most, Handshakes: handshaking, OnFrame: vs.frame, OnEnd: vs.ended, Goroutines: t.secure()}
 	for seat := range most {
 		vs.free = append(vs.free, seat)
 	}
@@ -136,7 +133,7 @@ func (vs *visitors) join(i uint32, due time.Time) {
 func (vs *visitors) connect(v *visitor, due, begin time.Time) {
 	i := int(v.number)
 	cfg := ViewerConfig{
-		URL: vs.target.socketURL(v.turn), Token: v.token, Format: proto.Format(i / len(vs.target.Gateways) % proto.Formats), AfterSeq: v.last.Load(),
+		URL: vs.target.socketURL(v.turn), TLS: vs.target.tls, Token: v.token, Format: proto.Format(i / len(vs.target.Gateways) % proto.Formats), AfterSeq: v.last.Load(),
 	}
 	vs.swarm.Join(v.seat, cfg, func(_ *proto.SessionWelcome, err error) {
 		if err != nil {

@@ -25,6 +25,7 @@ type runCommand struct {
 	HostToken   string   `help:"A host's token, with --url." env:"LIVECART_HOST_TOKEN" placeholder:"TOKEN"`
 	TokensFile  string   `help:"One viewer's token a line, with --url." placeholder:"FILE"`
 	JWTKeyFile  string   `name:"jwt-key-file" help:"HMAC secret to make viewers' tokens with, with --url." env:"LIVECART_JWT_KEY_FILE" placeholder:"FILE"`
+	CAFile      string   `name:"ca-file" help:"PEM certificates of authorities to trust beside the system's, with --url; a gateway's own where it signed itself." placeholder:"FILE"`
 	DatabaseURL string   `name:"database-url" help:"Postgres to check the records in, with --url; it is only read." env:"DATABASE_URL" placeholder:"URL"`
 
 	Viewers  *int          `help:"How many viewers there are in the full room; 200 in smoke, else the scenario's own number by default." placeholder:"N"`
@@ -135,12 +136,12 @@ func (c *runCommand) faultCommands() (map[string]string, error) {
 // ready file makes needless are not looked at; flags that it makes needless are refused.
 func (c *runCommand) target() (loadtest.Target, error) {
 	if c.ReadyFile != "" {
-		if c.Room != "" || c.TokensFile != "" {
-			return loadtest.Target{}, errors.New("--room and --tokens-file go with --url: a ready file says which room and who joins")
+		if c.Room != "" || c.TokensFile != "" || c.CAFile != "" {
+			return loadtest.Target{}, errors.New("--room, --tokens-file and --ca-file go with --url: a ready file says which room and who joins")
 		}
 		return loadtest.ReadTarget(c.ReadyFile)
 	}
-	t := loadtest.Target{Gateways: c.URL, Room: c.Room, HostToken: c.HostToken, JWTKeyFile: c.JWTKeyFile, DatabaseURL: c.DatabaseURL}
+	t := loadtest.Target{Gateways: c.URL, Room: c.Room, HostToken: c.HostToken, JWTKeyFile: c.JWTKeyFile, CAFile: c.CAFile, DatabaseURL: c.DatabaseURL}
 	if t.Room == "" {
 		t.Room = "demo"
 	}
