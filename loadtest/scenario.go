@@ -119,56 +119,67 @@ func (s Scenario) Length() (sum time.Duration) {
 	return sum
 }
 
-// check says what is outside the limits.
+// fieldError says what is wrong with a field, which is named as in a file: sale.buyers, stages.0.
+type fieldError struct {
+	field string
+	error
+}
+
+func (e fieldError) Unwrap() error { return e.error }
+
+// check says what is outside the limits, in [fieldError]s.
 func (s Scenario) check() error {
 	var all []error
-	hold := func(ok bool, format string, args ...any) {
+	hold := func(field string, ok bool, format string, args ...any) {
 		if !ok {
-			all = append(all, fmt.Errorf(format, args...))
+			all = append(all, fieldError{field, fmt.Errorf(format, args...)})
 		}
 	}
-	hold(s.Viewers >= 1 && s.Viewers <= maxViewers, "viewers are 1 to %d, not %d", maxViewers, s.Viewers)
-	hold(len(s.Stages) >= 1 && len(s.Stages) <= maxStages, "there are 1 to %d stages, not %d", maxStages, len(s.Stages))
+	hold("viewers", s.Viewers >= 1 && s.Viewers <= maxViewers, "viewers are 1 to %d, not %d", maxViewers, s.Viewers)
+	hold("stages", len(s.Stages) >= 1 && len(s.Stages) <= maxStages, "there are 1 to %d stages, not %d", maxStages, len(s.Stages))
 	for i, stage := range s.Stages {
-		hold(stage.For >= minStage && stage.For <= maxLength, "stage %d takes %v to %v, not %v", i+1, minStage, maxLength, stage.For)
-		hold(stage.To >= 0 && stage.To <= 1, "stage %d goes to 0%% to 100%%, not %g%%", i+1, stage.To*100)
+		path := fmt.Sprintf("stages.%d", i)
+		hold(path, stage.For >= minStage && stage.For <= maxLength, "stage %d takes %v to %v, not %v", i+1, minStage, maxLength, stage.For)
+		hold(path, stage.To >= 0 && stage.To <= 1, "stage %d goes to 0%% to 100%%, not %g%%", i+1, stage.To*100)
 	}
-	hold(s.Length() <= maxLength, "all stages take at most %v, not %v", maxLength, s.Length())
-	hold(s.Stay == 0 || s.Stay >= minStay && s.Stay <= maxStay, "a mean stay is %v to %v, not %v", minStay, maxStay, s.Stay)
-	hold(s.StaySigma > 0 && s.StaySigma <= maxSigma, "a sigma of stays is above 0 and at most %d, not %g", maxSigma, s.StaySigma)
-	hold(s.Returns >= 0 && s.Returns <= 1, "0%% to 100%% return, not %g%%", s.Returns*100)
+	hold("stages", s.Length() <= maxLength, "all stages take at most %v, not %v", maxLength, s.Length())
+	hold("stay.mean", s.Stay == 0 || s.Stay >= minStay && s.Stay <= maxStay, "a mean stay is %v to %v, not %v", minStay, maxStay, s.Stay)
+	hold("stay.sigma", s.StaySigma > 0 && s.StaySigma <= maxSigma, "a sigma of stays is above 0 and at most %d, not %g", maxSigma, s.StaySigma)
+	hold("stay.returns", s.Returns >= 0 && s.Returns <= 1, "0%% to 100%% return, not %g%%", s.Returns*100)
 	for _, rate := range []struct {
-		name  string
+		field string
 		value float64
 		most  float64
-	}{{"comments", s.Comments, maxRate}, {"likes", s.Likes, maxRate}, {"gifts", s.Gifts, maxRate}, {"publish", s.Publish, maxPublish},
-		{"pushes", s.Host.Pushes, maxHostRate}, {"pins", s.Host.Pins, maxHostRate}, {"settings", s.Host.Settings, maxHostRate}} {
-		hold(rate.value >= 0 && rate.value <= rate.most, "a rate of %s is 0 to %g, not %g", rate.name, rate.most, rate.value)
+	}{
+		{"rates.comments", s.Comments, maxRate}, {"rates.likes", s.Likes, maxRate}, {"rates.gifts", s.Gifts, maxRate}, {"publish", s.Publish, maxPublish},
+		{"host.pushes", s.Host.Pushes, maxHostRate}, {"host.pins", s.Host.Pins, maxHostRate}, {"host.settings", s.Host.Settings, maxHostRate},
+	} {
+		hold(rate.field, rate.value >= 0 && rate.value <= rate.most, "%s is 0 to %g, not %g", rate.field, rate.most, rate.value)
 	}
 	if b := s.Bursts; b != (Bursts{}) {
-		hold(b.For >= minStage && b.For < b.Every, "a burst takes %v or longer and less than the time between two, not %v of %v", minStage, b.For, b.Every)
-		hold(b.Times >= 0 && b.Times <= maxTimes, "a burst has 0 to %d times the comments, not %g", maxTimes, b.Times)
+		hold("bursts", b.For >= minStage && b.For < b.Every, "a burst takes %v or longer and less than the time between two, not %v of %v", minStage, b.For, b.Every)
+		hold("bursts.times", b.Times >= 0 && b.Times <= maxTimes, "a burst has 0 to %d times the comments, not %g", maxTimes, b.Times)
 	}
-	hold(s.Repeats >= 0 && s.Repeats <= 1 && s.LostReplies >= 0 && s.LostReplies <= 1, "repeats and lost replies are 0%% to 100%%")
-	hold(s.LostReplies == 0 || s.Viewers >= 2, "lost replies need somebody else who keeps the connection: at least 2 viewers")
+	hold("repeats", s.Repeats >= 0 && s.Repeats <= 1 && s.LostReplies >= 0 && s.LostReplies <= 1, "repeats and lost replies are 0%% to 100%%")
+	hold("lost_replies", s.LostReplies == 0 || s.Viewers >= 2, "lost replies need somebody else who keeps the connection: at least 2 viewers")
 	if sale := s.Sale; sale.PerPiece != 0 {
-		hold(sale.PerPiece >= 1 && sale.PerPiece <= maxPerPiece, "there are 1 to %d attempts for a piece, not %d", maxPerPiece, sale.PerPiece)
-		hold(sale.At >= botLead && sale.Over >= minStage && sale.At+sale.Over <= s.Length(),
+		hold("sale.attempts_per_piece", sale.PerPiece >= 1 && sale.PerPiece <= maxPerPiece, "there are 1 to %d attempts for a piece, not %d", maxPerPiece, sale.PerPiece)
+		hold("sale", sale.At >= botLead && sale.Over >= minStage && sale.At+sale.Over <= s.Length(),
 			"a sale starts %v after the begin or later and its rush of at least %v ends with the last stage, not at %v and after %v", botLead, minStage, sale.At, sale.At+sale.Over)
-		hold(sale.Buyers > 0 && sale.Buyers <= 1, "buyers are above 0%% and at most 100%%, not %g%%", sale.Buyers*100)
-		hold(sale.Bots >= 0 && sale.Bots <= 1 && sale.Unpaid >= 0 && sale.Unpaid <= 1, "bots and unpaid are 0%% to 100%%")
-		hold(sale.Retries >= 0 && sale.Retries <= maxRetries, "people ask 0 to %d times again, not %d", maxRetries, sale.Retries)
+		hold("sale.buyers", sale.Buyers > 0 && sale.Buyers <= 1, "buyers are above 0%% and at most 100%%, not %g%%", sale.Buyers*100)
+		hold("sale", sale.Bots >= 0 && sale.Bots <= 1 && sale.Unpaid >= 0 && sale.Unpaid <= 1, "bots and unpaid are 0%% to 100%%")
+		hold("sale.retries", sale.Retries >= 0 && sale.Retries <= maxRetries, "people ask 0 to %d times again, not %d", maxRetries, sale.Retries)
 	} else {
-		hold(sale.Over == 0 && sale.At == 0, "a sale needs attempts_per_piece")
+		hold("sale", sale.Over == 0 && sale.At == 0, "a sale needs attempts_per_piece")
 	}
-	hold(len(s.Faults) <= maxFaults, "there are at most %d faults, not %d", maxFaults, len(s.Faults))
-	for _, f := range s.Faults {
+	hold("faults", len(s.Faults) <= maxFaults, "there are at most %d faults, not %d", maxFaults, len(s.Faults))
+	for i, f := range s.Faults {
 		err := f.check(s.Length())
-		hold(err == nil, "%w", err)
+		hold(fmt.Sprintf("faults.%d", i), err == nil, "%w", err)
 	}
-	hold(s.Within >= 0 && s.Within <= maxWithin, "viewers reconnect within 0s to %v, not %v", maxWithin, s.Within)
-	hold(s.Givers > 0 && s.Givers <= 1, "givers are above 0%% and at most 100%%, not %g%%", s.Givers*100)
-	hold(s.MessageBytes >= minMessage && s.MessageBytes <= maxMessage, "a message has %d to %d bytes, not %d", minMessage, maxMessage, s.MessageBytes)
+	hold("reconnect.within", s.Within >= 0 && s.Within <= maxWithin, "viewers reconnect within 0s to %v, not %v", maxWithin, s.Within)
+	hold("givers", s.Givers > 0 && s.Givers <= 1, "givers are above 0%% and at most 100%%, not %g%%", s.Givers*100)
+	hold("message_bytes", s.MessageBytes >= minMessage && s.MessageBytes <= maxMessage, "a message has %d to %d bytes, not %d", minMessage, maxMessage, s.MessageBytes)
 	return errors.Join(all...)
 }
 

@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -34,15 +35,15 @@ func ParseScenario(file string, data []byte) (Scenario, error) {
 		return s, fmt.Errorf("%s%w", file, err)
 	}
 	if err := s.check(); err != nil {
-		return s, fmt.Errorf("%s:1:1: %w", file, err)
+		return s, fmt.Errorf("%s%w", file, place(doc.Content[0], err))
 	}
 	return s, nil
 }
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
 
-// syntaxError gives what the YAML reader says, which knows the line only, the column at which that line's
-// text begins.
+// syntaxError tells where a file is no YAML. The YAML reader says the line only; the column is that at which
+// the line's text begins.
 func syntaxError(err error, data []byte) error {
 	line, what := 1, err.Error()
 	if m := yamlLine.FindStringSubmatch(what); m != nil {
@@ -57,6 +58,36 @@ func syntaxError(err error, data []byte) error {
 		column += len(text) - len(strings.TrimLeft(text, " "))
 	}
 	return fmt.Errorf(":%d:%d: %s", line, column, what)
+}
+
+// place gives the first of the errors that check found the place of its field.
+func place(n *yaml.Node, err error) error {
+	field, _ := errors.AsType[fieldError](err)
+	for name := range strings.SplitSeq(field.field, ".") {
+		next := child(n, name)
+		if next == nil {
+			break // what is wrong is that it is missing
+		}
+		n = next
+	}
+	return at(n, "%w", field)
+}
+
+// child returns a field of a mapping or an item of a list, nil where there is none.
+func child(n *yaml.Node, name string) *yaml.Node {
+	switch n.Kind {
+	case yaml.SequenceNode:
+		if i, err := strconv.Atoi(name); err == nil && i < len(n.Content) {
+			return n.Content[i]
+		}
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == name {
+				return n.Content[i+1]
+			}
+		}
+	}
+	return nil
 }
 
 // at says what is wrong with a node.
