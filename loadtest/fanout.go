@@ -32,7 +32,9 @@ type Fanout struct {
 	// Idle sends no comments.
 	Idle bool
 	// JoinRate is how many joins begin a second; 500 when 0, at most 10,000.
-	JoinRate   int
+	JoinRate int
+	// MostLate is how late 99 of 100 joins and comments may be handed out at most in a valid run; 50 ms when 0.
+	MostLate   time.Duration
 	Thresholds []Threshold
 	// Progress, if set, is told several times a second how far the run is.
 	Progress func(Progress)
@@ -275,7 +277,7 @@ func (r *fanoutRun) settle(ctx context.Context) error {
 
 // invalid says what makes the run tell nothing about the server.
 func (r *fanoutRun) invalid() (why []string) {
-	if err := punctual(r.meter, 0); err != nil {
+	if err := punctual(r.meter, r.MostLate); err != nil {
 		why = append(why, err.Error())
 	}
 	if n := r.strangers.Load(); n > 0 {

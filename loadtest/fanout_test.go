@@ -142,6 +142,15 @@ func TestFanoutAccountsForEveryComment(t *testing.T) {
 
 // Latency counts from the time at which a comment was due: one that a server holds until three more
 // have come is three tenths of a second late.
+func TestLateFanoutIsInvalid(t *testing.T) {
+	t.Parallel()
+	_, target := openRoom(t, nil)
+	result, err := Fanout{Target: target, Viewers: 5, Rate: 2, For: time.Second, MostLate: time.Nanosecond}.Run(t.Context())
+	if err != nil || result.Passed || len(result.Invalid) != 1 || !strings.Contains(result.Invalid[0], "could not keep up") {
+		t.Errorf("%+v: %v", result, err)
+	}
+}
+
 func TestFanoutMeasuresFromTheSchedule(t *testing.T) {
 	room := serveFanout(t, nil)
 	var mu sync.Mutex

@@ -20,19 +20,19 @@ type fanoutFlags struct {
 
 // fanout returns what flags and the scenario make of fanout, nil for other scenarios. The time it takes
 // to join comes before the length of the run.
-func (f fanoutFlags) fanout(scenario string, plan *loadtest.Plan, length time.Duration, scheduled bool) (*loadtest.Fanout, error) {
+func (f fanoutFlags) fanout(scenario string, plan *loadtest.Plan, length, mostLate time.Duration, recorded bool) (*loadtest.Fanout, error) {
 	if scenario != fanoutName {
 		if f != (fanoutFlags{}) {
 			return nil, errors.New("--rate, --bytes, --idle and --join-rate are for fanout")
 		}
 		return nil, nil
 	}
-	if scheduled {
-		return nil, errors.New("--seed, --most-late and --history are not for fanout: its load is even, and it keeps counts alone")
+	if recorded {
+		return nil, errors.New("--seed and --history are not for fanout: its load is even, without chance, and moves neither money nor stock")
 	}
 	run := &loadtest.Fanout{
 		Viewers: plan.Viewers, Rate: given(f.Rate, int(plan.Publish)), MessageBytes: given(f.Bytes, plan.MessageBytes),
-		For: length, Idle: f.Idle, JoinRate: given(f.JoinRate, 500),
+		For: length, Idle: f.Idle, JoinRate: given(f.JoinRate, 500), MostLate: mostLate,
 	}
 	if length == 0 {
 		run.For = plan.Stages[len(plan.Stages)-1].For

@@ -82,7 +82,7 @@ func TestBadInputIsToldInOneLine(t *testing.T) {
 		{"no number", with(ready, "--viewers", "many"), `--viewers: expected a valid 64 bit int but got "many"`},
 		{"no rate", []string{"run", "fanout", "--ready-file", nobody(t), "--rate", "0"}, "--rate, --bytes and --join-rate are above 0"},
 		{"smoke with a rate", with(ready, "--rate", "2"), "--rate, --bytes, --idle and --join-rate are for fanout"},
-		{"fanout with a seed", []string{"run", "fanout", "--ready-file", nobody(t), "--seed", "2"}, "--seed, --most-late and --history are not for fanout"},
+		{"fanout with a seed", []string{"run", "fanout", "--ready-file", nobody(t), "--seed", "2"}, "--seed and --history are not for fanout"},
 		{"too few posters", []string{"run", "fanout", "--ready-file", nobody(t), "--viewers", "74"}, "50 a second need at least 75 viewers, not 74"},
 		{"nobody to join", []string{"run", "fanout", "--ready-file", nobody(t), "--viewers", "75"}, "joining: 75 of 75 viewers could not join, the first: join ws://127.0.0.1:1/"},
 		{"no viewers", with(ready, "--viewers", "0"), "--viewers, --pieces and --attempts are above 0"},

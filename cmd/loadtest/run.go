@@ -47,7 +47,7 @@ func (c *runCommand) Run(ctx context.Context, out output) error {
 	if err != nil {
 		return err
 	}
-	fanout, err := c.fanout(c.Scenario, plan, c.For, c.Seed != nil || c.MostLate != 0 || c.History != "")
+	fanout, err := c.fanout(c.Scenario, plan, c.For, c.MostLate, c.Seed != nil || c.History != "")
 	if err != nil {
 		return err
 	}
