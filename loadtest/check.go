@@ -61,7 +61,10 @@ func (r *smokeRun) following() []*person {
 
 // head returns the highest number of a numbered event that host or watchers were told exists.
 func (r *smokeRun) head() int64 {
-	head := r.host.history.head()
+	head := int64(0)
+	if r.host != nil { // an agent has none
+		head = r.host.history.head()
+	}
 	for _, p := range r.watchers {
 		head = max(head, p.history.head())
 	}

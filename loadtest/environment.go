@@ -24,6 +24,8 @@ type Environment struct {
 	// Of the servers: what they were built with, and what they stand on.
 	Servers  []string `json:"servers,omitempty"`
 	Backends []string `json:"backends,omitempty"`
+	// Agents are those that played, each with its machine, build, and how far its clock was ahead.
+	Agents []string `json:"agents,omitempty"`
 	// Warnings are what makes the figures worth less.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -33,7 +35,7 @@ type line struct{ Name, Value string }
 
 func (e Environment) lines() []line {
 	var lines []line
-	for _, l := range []line{{"machine", e.CPU}, {"system", e.OS}, {"loadtest", strings.TrimSpace(e.Version + " " + e.Go)}, {"servers", strings.Join(e.Servers, "; ")}, {"backends", strings.Join(e.Backends, ", ")}} {
+	for _, l := range []line{{"machine", e.CPU}, {"system", e.OS}, {"loadtest", strings.TrimSpace(e.Version + " " + e.Go)}, {"servers", strings.Join(e.Servers, "; ")}, {"backends", strings.Join(e.Backends, ", ")}, {"agents", strings.Join(e.Agents, "; ")}} {
 		if l.Value != "" {
 			lines = append(lines, l)
 		}

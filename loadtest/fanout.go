@@ -39,8 +39,15 @@ type Fanout struct {
 	// Progress, if set, is told several times a second how far the run is.
 	Progress func(Progress)
 
+	// Agents hold the viewers in place of this process, where their Count is above 0.
+	Agents Agents
+
 	// How long comments may take to reach everybody after the last one; 10 s when 0.
 	news time.Duration
+	// What this process plays of the run, and a word that all processes of the run share; one of chance
+	// when empty.
+	part part
+	tag  string
 }
 
 // mostBusy is which part of the processors this program may use in a valid run: above it, what it
@@ -76,18 +83,20 @@ func (f Fanout) Run(ctx context.Context) (*Result, error) {
 	if err := f.Target.checkTokens(f.Viewers, time.Now().Add(joining+f.For)); err != nil {
 		return nil, err
 	}
-	tag := rand.Text()[:8]
-	tokens, err := f.Target.viewerTokens(tag, f.Viewers)
+	begin := time.Now()
+	r, err := f.newRun(NewMeter(begin))
 	if err != nil {
 		return nil, err
 	}
-	begin := time.Now()
-	r := &fanoutRun{Fanout: f, tokens: tokens, fanoutTally: newFanoutTally(tag, f.Viewers, NewMeter(begin))}
-	if u, err := lookAt(os.Getpid()); err == nil {
-		r.alone = u.rss
-	}
-	r.swarm, err = NewSwarm(SwarmConfig{Viewers: f.Viewers, OnFrame: r.frame, OnEnd: r.end, Goroutines: f.Target.secure()})
-	if err != nil {
+	steps, team := r.steps(), (*fanoutTeam)(nil)
+	if f.Agents.Count != 0 {
+		var stop func()
+		if team, stop, err = r.byAgents(ctx); err != nil {
+			return nil, err
+		}
+		defer stop()
+		steps = team.steps()
+	} else if err := r.enter(); err != nil {
 		return nil, err
 	}
 	result := &Result{Scenario: "fanout", Viewers: f.Viewers, Environment: describe(ctx, f.Target), Checks: []Check{}}
@@ -101,21 +110,33 @@ func (f Fanout) Run(ctx context.Context) (*Result, error) {
 	go func() { // ends with stop and is awaited
 		defer close(told)
 		if f.Progress != nil {
-			r.tell(watching)
+			r.tell(watching, team)
 		}
 	}()
-	at, err := r.play(ctx)
+	at, err := r.play(ctx, steps)
 	stop()
 	result.Marks = <-marks
 	<-told
-	if closing := r.swarm.Close(); err == nil {
-		err = closing
+	closing := error(nil)
+	if team != nil {
+		closing = team.fetch(ctx)
+		result.Environment.Agents = team.machines
+	} else {
+		closing = r.swarm.Close()
+	}
+	if err == nil && closing != nil {
+		at, err = "gathering", closing
 	}
 	switch {
 	case ctx.Err() != nil:
 		result.Partial = "the run was interrupted while " + at
-	case err != nil:
+	case err != nil && (team == nil || at == steps[0].name):
 		return nil, fmt.Errorf("%s: %w", at, err)
+	case err != nil:
+		result.Invalid = append(team.late, fmt.Sprintf("%s: %v", at, err))
+	case team != nil:
+		result.Checks = r.checks()
+		result.Invalid = team.late
 	default:
 		result.Checks = r.checks()
 		result.Invalid = r.invalid()
@@ -136,6 +157,7 @@ func (f Fanout) complete() (Fanout, error) {
 	}
 	f.Viewers, f.Rate = cmp.Or(f.Viewers, 1000), cmp.Or(f.Rate, 50)
 	f.MessageBytes, f.JoinRate = cmp.Or(f.MessageBytes, 200), cmp.Or(f.JoinRate, 500)
+	f.tag = cmp.Or(f.tag, rand.Text()[:8])
 	f.For, f.news = cmp.Or(f.For, 30*time.Second), cmp.Or(f.news, 10*time.Second)
 	switch {
 	case f.Viewers < 1 || f.Viewers > maxViewers:
@@ -144,6 +166,8 @@ func (f Fanout) complete() (Fanout, error) {
 		return f, fmt.Errorf("the rate is 1 to 1000 comments a second, not %d", f.Rate)
 	case f.MessageBytes < 32 || f.MessageBytes > maxMessage:
 		return f, fmt.Errorf("a comment has 32 to %d bytes, not %d", maxMessage, f.MessageBytes)
+	case f.Agents.Count != 0 && f.Agents.check(f.Viewers) != nil:
+		return f, f.Agents.check(f.Viewers)
 	case f.JoinRate < 1 || f.JoinRate > 10000:
 		return f, fmt.Errorf("1 to 10000 join a second, not %d", f.JoinRate)
 	case f.For < time.Second || f.For > maxLength:
@@ -154,16 +178,44 @@ func (f Fanout) complete() (Fanout, error) {
 	return f, nil
 }
 
-// play goes through the steps and names the last one that it began.
-func (r *fanoutRun) play(ctx context.Context) (at string, err error) {
-	measured := "sending comments"
-	if r.Idle {
-		measured = "idling"
+// newRun returns the state of a run in which nobody has joined.
+func (f Fanout) newRun(meter *Meter) (*fanoutRun, error) {
+	tokens, err := f.Target.viewerTokens(f.tag, f.Viewers)
+	if err != nil {
+		return nil, err
 	}
-	for _, step := range []struct {
-		name string
-		run  func(context.Context) error
-	}{{"joining", r.join}, {measured, r.measured}, {"settling", r.settle}} {
+	own := f.part.tokens(tokens)
+	return &fanoutRun{Fanout: f, tokens: own, fanoutTally: newFanoutTally(f.tag, len(own), meter)}, nil
+}
+
+// enter makes ready for the viewers of this part.
+func (r *fanoutRun) enter() (err error) {
+	if u, err := lookAt(os.Getpid()); err == nil {
+		r.alone = u.rss
+	}
+	r.swarm, err = NewSwarm(SwarmConfig{Viewers: len(r.tokens), OnFrame: r.frame, OnEnd: r.end, Goroutines: r.Target.secure()})
+	return err
+}
+
+// steps are those of a run in which this process holds everybody.
+func (r *fanoutRun) steps() []step {
+	now := func(run func(context.Context, time.Time) error) func(context.Context) error {
+		return func(ctx context.Context) error { return run(ctx, time.Now()) }
+	}
+	return []step{{"joining", now(r.join)}, {r.measuring(), now(r.measured)}, {"settling", r.settle}}
+}
+
+// measuring names the step that the run is about.
+func (r *fanoutRun) measuring() string {
+	if r.Idle {
+		return "idling"
+	}
+	return "sending comments"
+}
+
+// play goes through the steps and names the last one that it began.
+func (r *fanoutRun) play(ctx context.Context, steps []step) (at string, err error) {
+	for _, step := range steps {
 		r.phase.Store(step.name)
 		if err := step.run(ctx); err != nil || ctx.Err() != nil {
 			return step.name, errors.Join(err, ctx.Err())
@@ -176,7 +228,7 @@ func (r *fanoutRun) play(ctx context.Context) (at string, err error) {
 func evenly(kind Kind, n, rate, viewers int) iter.Seq[Arrival] {
 	return func(yield func(Arrival) bool) {
 		for i := range n {
-			if !yield(Arrival{At: nth(i, rate), Viewer: uint32(i % viewers), Kind: kind}) {
+			if !yield(Arrival{At: nth(i, rate), Viewer: uint32(i % viewers), Kind: kind, Number: int64(i + 1)}) {
 				return
 			}
 		}
@@ -186,15 +238,17 @@ func evenly(kind Kind, n, rate, viewers int) iter.Seq[Arrival] {
 // nth is when arrival number i comes.
 func nth(i, rate int) time.Duration { return time.Duration(i) * time.Second / time.Duration(rate) }
 
-func (r *fanoutRun) join(ctx context.Context) error {
-	outcomes := make(chan error, r.Viewers)
-	err := NewPacer(time.Now(), r.meter).Run(ctx, evenly(KindJoin, r.Viewers, r.JoinRate, r.Viewers), func(a Arrival, due time.Time) {
-		i := int(a.Viewer)
+// join has the viewers of this part join, each at its time after begin.
+func (r *fanoutRun) join(ctx context.Context, begin time.Time) error {
+	outcomes := make(chan error, len(r.tokens))
+	arrivals := r.part.arrivals(evenly(KindJoin, r.Viewers, r.JoinRate, r.Viewers), func(Arrival) {})
+	err := NewPacer(begin, r.meter).Run(ctx, arrivals, func(a Arrival, due time.Time) {
+		i, own := int(a.Viewer), r.part.index(a.Viewer)
 		r.meter.Count("sent.join", 1)
 		// Turns over formats go at half the pace of turns over gateways, so that every pair occurs.
 		format := proto.Format(i / len(r.Target.Gateways) % proto.Formats)
-		cfg := ViewerConfig{URL: r.Target.socketURL(i), TLS: r.Target.tls, Token: r.tokens[i].text, Format: format}
-		r.swarm.Join(i, cfg, func(_ *proto.SessionWelcome, err error) {
+		cfg := ViewerConfig{URL: r.Target.socketURL(i), TLS: r.Target.tls, Token: r.tokens[own].text, Format: format}
+		r.swarm.Join(own, cfg, func(_ *proto.SessionWelcome, err error) {
 			if err == nil {
 				r.meter.Time("join", time.Since(due))
 				r.joined()
@@ -205,7 +259,7 @@ func (r *fanoutRun) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for range r.Viewers {
+	for range r.tokens {
 		select {
 		case err := <-outcomes:
 			if err != nil {
@@ -218,23 +272,25 @@ func (r *fanoutRun) join(ctx context.Context) error {
 		}
 	}
 	if r.failed > 0 {
-		return fmt.Errorf("%d of %d viewers could not join, the first: %w", r.failed, r.Viewers, r.refusal)
+		return fmt.Errorf("%d of %d viewers could not join, the first: %w", r.failed, len(r.tokens), r.refusal)
 	}
 	return nil
 }
 
 // measured is the time that the run is about.
-func (r *fanoutRun) measured(ctx context.Context) error {
+func (r *fanoutRun) measured(ctx context.Context, begin time.Time) error {
+	r.begin.Store(&begin) // before anybody, here or elsewhere, sends a comment
+	pause(ctx, time.Until(begin))
 	before, beforeErr := lookAt(os.Getpid())
-	begin, delivered := time.Now(), r.meter.Total("delivered")
-	r.begin.Store(&begin)
+	delivered := r.meter.Total("delivered")
 	if !r.Idle {
 		n := int(r.For * time.Duration(r.Rate) / time.Second)
 		padding := strings.Repeat("x", r.MessageBytes)
-		err := NewPacer(begin, r.meter).Run(ctx, evenly(KindComment, n, r.Rate, r.Viewers), func(a Arrival, due time.Time) {
+		arrivals := r.part.arrivals(evenly(KindComment, n, r.Rate, r.Viewers), func(Arrival) {})
+		err := NewPacer(begin, r.meter).Run(ctx, arrivals, func(a Arrival, due time.Time) {
 			r.meter.Count("sent.comment", 1)
-			number := int(r.sent.Add(1)) - 1
-			r.say(int(a.Viewer), (r.text(number) + padding)[:r.MessageBytes], due)
+			r.sent.Add(1)
+			r.say(r.part.index(a.Viewer), (r.text(int(a.Number-1)) + padding)[:r.MessageBytes], due)
 		})
 		if err != nil {
 			return err
@@ -313,11 +369,19 @@ func (r *fanoutRun) rates() []Rate {
 	return rates
 }
 
-// tell reports progress until ctx ends.
-func (r *fanoutRun) tell(ctx context.Context) {
+func (r *fanoutRun) progress() Progress {
+	phase, _ := r.phase.Load().(string)
+	return Progress{Phase: phase, Viewers: r.viewers(), Comments: r.sent.Load()}
+}
+
+// tell reports progress, that of agents where there are some, until ctx ends.
+func (r *fanoutRun) tell(ctx context.Context, team *fanoutTeam) {
 	for ctx.Err() == nil {
-		phase, _ := r.phase.Load().(string)
-		r.Progress(Progress{Phase: phase, Viewers: r.viewers(), Comments: r.sent.Load()})
+		p := r.progress()
+		if team != nil {
+			p.Viewers, p.Comments = team.team.progress().Viewers, team.team.progress().Comments
+		}
+		r.Progress(p)
 		pause(ctx, 250*time.Millisecond)
 	}
 }

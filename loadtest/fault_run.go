@@ -67,8 +67,9 @@ func (r *playRun) recover(ctx context.Context) {
 	if r.back != nil {
 		until(ctx, comePatience, func() bool { return r.back.away() == 0 && r.visitors.away() == 0 })
 	}
-	until(ctx, r.pace.news, func() bool { n, _ := r.visitors.behind(r.head()); return n == 0 })
-	if n, first := r.visitors.behind(r.head()); n > 0 {
+	head := r.head() // the host of a run by agents may go on
+	until(ctx, r.pace.news, func() bool { n, _ := r.visitors.behind(head); return n == 0 })
+	if n, first := r.visitors.behind(head); n > 0 {
 		r.visitors.gaps.add("%d viewers were not told of the last numbered events, %s", n, first)
 	}
 }

@@ -1,7 +1,10 @@
 package loadtest
 
 import (
+	"context"
 	"flag"
+	"fmt"
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -10,4 +13,14 @@ import (
 // update writes golden files anew.
 var update = flag.Bool("update", false, "write the golden files in testdata")
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain turns this binary into an agent where a test runs it as a process.
+func TestMain(m *testing.M) {
+	if url := os.Getenv("LOADTEST_AGENT"); url != "" {
+		if err := (Agent{NATSURL: url, Name: "child"}).Run(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}

@@ -1,6 +1,9 @@
 package loadtest
 
-import "iter"
+import (
+	"iter"
+	"time"
+)
 
 // part is which viewers one of several processes plays: every one whose number, divided by Of, leaves
 // Number. All parts together are everybody; the zero value is so by itself.
@@ -31,13 +34,29 @@ func (p part) tokens(all []viewerToken) (own []viewerToken) {
 	return own
 }
 
+// foresight is how long before an arrival of a part everything is known that is due until then: what others
+// do may be told here before this process gets to it, which may be late.
+const foresight = 2 * time.Second
+
 // arrivals returns those of the part's viewers, none of which is the host. Each of everybody's is shown to
-// seen before.
+// seen before, in time.
 func (p part) arrivals(all iter.Seq[Arrival], seen func(Arrival)) iter.Seq[Arrival] {
 	return func(yield func(Arrival) bool) {
+		var own []Arrival // that were seen and are not handed out
 		for a := range all {
 			seen(a)
-			if p.has(a.Viewer) && !a.Kind.hosts() && !yield(a) {
+			if p.has(a.Viewer) && !a.Kind.hosts() {
+				own = append(own, a)
+			}
+			for len(own) > 0 && a.At-own[0].At > foresight {
+				if !yield(own[0]) {
+					return
+				}
+				own = own[1:]
+			}
+		}
+		for _, a := range own {
+			if !yield(a) {
 				return
 			}
 		}

@@ -28,6 +28,9 @@ type Play struct {
 	Recorder *Recorder
 	Progress func(Progress)
 
+	// Agents play the viewers in place of this process, where their Count is above 0.
+	Agents Agents
+
 	// How the run spends its time beside the stages; defaultPace when zero.
 	pace pace
 	// What this process plays of the run, and a word that all processes of the run share; one of chance
@@ -40,15 +43,12 @@ type Play struct {
 type playRun struct {
 	*smokeRun
 	Play
+	key      []byte // that tokens are signed with; nil where all are given
 	visitors *visitors
 	acting   sync.WaitGroup // commands of regulars under way
-	said     int64          // comments that were due, of all parts; of the pacer's goroutine
-	gave     int64          // gifts, likewise
 	giftID   string
 	price    int64
 	shelf    []string       // products that the host shows, by turns
-	pushes   int            // products shown, of all parts; of the pacer's goroutine
-	changes  int            // of settings, likewise
 	done     map[string]int // moves of the host by name, guarded by mu
 	reached  int64          // numbered event that everybody was to be told of
 	// Commands whose outcome nobody knows.
@@ -74,26 +74,50 @@ func (p Play) Run(ctx context.Context) (*Result, error) {
 	if err := probeDatabase(ctx, p.Target); err != nil {
 		return nil, err
 	}
-	if p.Target.Servers, err = p.Target.Servers.reach(ctx); err != nil {
+	servers, err := p.Target.Servers.reach(ctx)
+	if err != nil {
 		return nil, err
 	}
+	p.Target.Servers = servers
 	if err := p.Target.checkFaults(p.Plan.Faults); err != nil {
 		return nil, fmt.Errorf("scenario %s: %w", p.Plan.Name, err)
 	}
-	p.Target.life = p.Plan.Length() + tokenLife
-	if p.pace == (pace{}) {
-		p.pace = defaultPace
+	r, run := p.newRun(key), (*playRun).runHere
+	if p.Agents.Count != 0 {
+		if err := p.checkAgents(); err != nil {
+			return nil, err
+		}
+		run = (*playRun).runByAgents
 	}
-	p.tag = cmp.Or(p.tag, rand.Text()[:8])
-	r := &playRun{Play: p, done: map[string]int{}, smokeRun: newSmokeRun(Smoke{
+	result, err := run(r, ctx)
+	if err != nil {
+		return nil, err
+	}
+	result.Figures = append(result.Figures, Figure{"seed", int64(p.Seed)}, Figure{"refused", r.refused.Load()})
+	if r.visitors != nil {
+		result.Figures = append(result.Figures, Figure{"resumed", r.visitors.resumed.count()})
+	}
+	result.judge(p.Thresholds)
+	return result, nil
+}
+
+// newRun returns the state of a run that has not begun.
+func (p Play) newRun(key []byte) *playRun {
+	p.Target.life = p.Plan.Length() + tokenLife
+	p.pace, p.tag = cmp.Or(p.pace, defaultPace), cmp.Or(p.tag, rand.Text()[:8])
+	return &playRun{Play: p, key: key, done: map[string]int{}, smokeRun: newSmokeRun(Smoke{
 		Target: p.Target, Viewers: p.Plan.Viewers, Pieces: p.Plan.Pieces, Audit: p.Audit, Recorder: p.Recorder, Progress: p.Progress, pace: p.pace,
 	})}
-	if p.Plan.Reconnect {
-		r.back = newComebacks(ctx, retries{p.Plan.Within, p.Seed})
+}
+
+// runHere is Run where this process plays everybody.
+func (r *playRun) runHere(ctx context.Context) (*Result, error) {
+	if r.Plan.Reconnect {
+		r.back = newComebacks(ctx, retries{r.Plan.Within, r.Seed})
 	}
 	defer r.endPlay(ctx)
-	result, err := r.conduct(ctx, p.Plan.Name, []step{
-		{"joining", func(ctx context.Context) error { return r.open(ctx, key) }},
+	result, err := r.conduct(ctx, r.Plan.Name, []step{
+		{"joining", r.open},
 		{"topping up", r.fund},
 		{"playing", r.act},
 		{"settling", r.settle},
@@ -103,15 +127,10 @@ func (p Play) Run(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	result.Figures = append(result.Figures, Figure{"seed", int64(p.Seed)}, Figure{"refused", r.refused.Load()})
-	if r.visitors != nil {
-		result.Figures = append(result.Figures, Figure{"resumed", r.visitors.resumed.count()})
-	}
-	if err := punctual(r.meter, p.MostLate); err != nil {
+	if err := punctual(r.meter, r.MostLate); err != nil {
 		result.Invalid = append(result.Invalid, err.Error())
 	}
 	r.faults.tell(result)
-	result.judge(p.Thresholds)
 	return result, nil
 }
 
@@ -126,10 +145,7 @@ func (p Play) signingKey() ([]byte, error) {
 			return nil, err
 		}
 	}
-	if p.Target.JWTKeyFile == "" {
-		return nil, nil
-	}
-	return signingKey(p.Target.JWTKeyFile)
+	return p.Target.secret()
 }
 
 // endPlay ends what a step that failed left open; conduct has ended the rest.
@@ -141,21 +157,29 @@ func (r *playRun) endPlay(ctx context.Context) {
 }
 
 // open joins the regulars.
-func (r *playRun) open(ctx context.Context, key []byte) error {
+func (r *playRun) open(ctx context.Context) error {
 	if err := r.openHost(ctx); err != nil {
 		return err
 	}
-	if r.Plan.Host.Pushes > 0 && len(onSale(r.host.current().Welcome())) == 0 {
-		return fmt.Errorf("%w: no product of the room's shelf is on sale, the host has nothing to show", ErrInvalid)
+	if err := r.canShow(); err != nil {
+		return err
 	}
-	if err := r.gather(ctx, key); err != nil {
+	if err := r.gather(ctx); err != nil {
 		return err
 	}
 	return r.awaitStats(ctx)
 }
 
+// canShow says where the host has nothing to show that should be shown.
+func (r *playRun) canShow() error {
+	if r.Plan.Host.Pushes > 0 && len(onSale(r.host.current().Welcome())) == 0 {
+		return fmt.Errorf("%w: no product of the room's shelf is on sale, the host has nothing to show", ErrInvalid)
+	}
+	return nil
+}
+
 // gather joins the regulars of this part and makes room for those who come and go.
-func (r *playRun) gather(ctx context.Context, key []byte) error {
+func (r *playRun) gather(ctx context.Context) error {
 	tokens, err := r.Target.viewerTokens(r.tag+"-regular", r.Plan.Regulars)
 	if err != nil {
 		return err
@@ -172,7 +196,7 @@ func (r *playRun) gather(ctx context.Context, key []byte) error {
 	if r.back != nil {
 		back = &r.back.retries
 	}
-	r.visitors, err = newVisitors(r.Target, r.Plan.mostOf(r.part), key, r.tag, r.Plan.Returns > 0, back, r.crowd.audience)
+	r.visitors, err = newVisitors(r.Target, r.Plan.mostOf(r.part), r.key, r.tag, r.Plan.Returns > 0, back, r.crowd.audience)
 	if err == nil {
 		r.doubt()
 	}
@@ -255,7 +279,7 @@ func (r *playRun) act(ctx context.Context) error {
 
 // hand hands out this part of the schedule and waits for what came of it.
 func (r *playRun) hand(ctx context.Context, begin time.Time) error {
-	arrivals := r.part.arrivals(NewSchedule(r.Plan, r.Seed).All(), func(a Arrival) { r.number(a, begin.Add(a.At)) })
+	arrivals := r.part.arrivals(NewSchedule(r.Plan, r.Seed).All(), func(a Arrival) { r.expect(a, begin.Add(a.At)) })
 	err := NewPacer(begin, r.meter).Run(ctx, arrivals, func(a Arrival, due time.Time) {
 		switch a.Kind {
 		case KindJoin:
@@ -269,7 +293,7 @@ func (r *playRun) hand(ctx context.Context, begin time.Time) error {
 		case KindLike:
 			r.likeOnce(ctx, a, due)
 		case KindGift:
-			r.give(ctx, r.person(a.Viewer), due)
+			r.give(ctx, a, due)
 		case KindAttempt:
 			r.buy(ctx, a, due, r.Plan.Sale.Retries)
 		case KindBotAttempt:
@@ -303,36 +327,32 @@ func (r *playRun) catchUp(ctx context.Context) {
 	})
 }
 
-// number numbers the comments, gifts and moves of the host of all parts, so that everybody who gets one
-// knows when it was due, whichever process sent it.
-func (r *playRun) number(a Arrival, due time.Time) {
+// expect notes when a comment, gift or move of the host is due, whichever process sends it, for those who
+// get it.
+func (r *playRun) expect(a Arrival, due time.Time) {
 	switch a.Kind {
 	case KindComment:
-		r.said++
-		r.crowd.audience.say(r.text(), due)
+		r.crowd.audience.say(r.text(a), due)
 	case KindGift:
-		r.gave++
-		r.crowd.audience.say(r.combo(), due)
+		r.crowd.audience.say(r.combo(a), due)
 	case KindPush:
-		r.pushes++
-		r.crowd.audience.say(pushed(r.shelf, r.pushes), due)
+		r.crowd.audience.say(pushed(r.shelf, int(a.Number)), due)
 	case KindSettings:
-		r.changes++
-		r.crowd.audience.say(changed(r.tag, r.changes), due)
+		r.crowd.audience.say(changed(r.tag, int(a.Number)), due)
 	}
 }
 
-// text is that of the newest comment, and combo the id of the combo of the newest gift. No other has it.
-func (r *playRun) text() string {
-	text := fmt.Sprintf("%s %d ", r.tag, r.said)
+// text is that of a comment, and combo the id of the combo of a gift. No other has it.
+func (r *playRun) text(a Arrival) string {
+	text := fmt.Sprintf("%s %d ", r.tag, a.Number)
 	return text + strings.Repeat("x", max(r.Plan.MessageBytes-len(text), 1))
 }
 
-func (r *playRun) combo() string { return fmt.Sprintf("%s-%d", r.tag, r.gave) }
+func (r *playRun) combo(a Arrival) string { return fmt.Sprintf("%s-%d", r.tag, a.Number) }
 
-// say sends the newest comment.
+// say sends a comment.
 func (r *playRun) say(ctx context.Context, a Arrival, due time.Time) {
-	text := r.text()
+	text := r.text(a)
 	cmd := &proto.Command{RequestId: NewRequestID(), Command: &proto.Command_ChatSend{ChatSend: &proto.ChatSend{Text: text}}}
 	r.send(ctx, a, cmd, due, func(reply *proto.Reply) {
 		r.mu.Lock()
@@ -377,12 +397,12 @@ func (r *playRun) send(ctx context.Context, a Arrival, cmd *proto.Command, due t
 	r.acting.Go(func() { done(p.askSince(ctx, cmd, due)) }) // ends with the outcome
 }
 
-// give sends the newest gift, a combo of its own.
-func (r *playRun) give(ctx context.Context, p *person, due time.Time) {
-	combo := r.combo()
+// give sends a gift, a combo of its own.
+func (r *playRun) give(ctx context.Context, a Arrival, due time.Time) {
+	p, combo := r.person(a.Viewer), r.combo(a)
 	cmd := &proto.Command{RequestId: NewRequestID(), Command: &proto.Command_GiftSend{GiftSend: &proto.GiftSend{GiftId: r.giftID, Count: 1, ComboId: combo}}}
 	r.meter.Count("sent.gift", 1)
-	repeat, cut := isPart(r.gave, r.Plan.Repeats), isPart(r.gave, r.Plan.LostReplies)
+	repeat, cut := isPart(a.Number, r.Plan.Repeats), isPart(a.Number, r.Plan.LostReplies)
 	r.acting.Go(func() { // ends with the outcome
 		if cut {
 			v := p.current()

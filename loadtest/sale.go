@@ -182,10 +182,8 @@ func (r *smokeRun) stop(ctx context.Context) error {
 }
 
 // caughtUp reports whether every watcher knows the sale's end and every numbered event there is.
-func (r *smokeRun) caughtUp() bool { return r.knows(r.head()) }
-
-// knows reports whether every watcher knows the sale's end and every numbered event up to head.
-func (r *smokeRun) knows(head int64) bool {
+func (r *smokeRun) caughtUp() bool {
+	head := r.head()
 	for _, p := range r.staying() {
 		if !p.history.saw("flash_ended") || p.history.last() < head {
 			return false

@@ -43,6 +43,8 @@ type Arrival struct {
 	// the order in which they first come. What the host does has 0, who is none of them.
 	Viewer uint32
 	Kind   Kind
+	// Number counts those of the kind, from 1.
+	Number int64
 }
 
 // Schedule is everything that happens in a run, fixed by a [Plan] and a seed before it begins: what the
@@ -59,9 +61,10 @@ type Schedule struct {
 	now   time.Duration
 	// Everybody but the regulars, the next to leave first.
 	crowd crowdHeap
-	next  uint32    // number of the next new viewer
-	gone  []uint32  // who may come back
-	said  int64     // comments at a fixed rate
+	next  uint32   // number of the next new viewer
+	gone  []uint32 // who may come back
+	said  int64    // comments at a fixed rate
+	count [kinds]int64
 	rush  []Arrival // attempts at the sale, the next first
 }
 
@@ -135,7 +138,7 @@ func (s *Schedule) step() (Arrival, bool) {
 	if len(s.rush) > 0 && s.rush[0].At < min(due, say) {
 		a := s.rush[0]
 		s.now, s.rush = a.At, s.rush[1:]
-		return a, true
+		return s.by(a.Viewer, a.Kind), true
 	}
 	if say < due {
 		s.now = say
@@ -207,7 +210,10 @@ func (s *Schedule) draw(sp span, u float64) (Arrival, bool) {
 }
 
 // by is what a viewer does now.
-func (s *Schedule) by(viewer uint32, kind Kind) Arrival { return Arrival{s.now, viewer, kind} }
+func (s *Schedule) by(viewer uint32, kind Kind) Arrival {
+	s.count[kind]++
+	return Arrival{s.now, viewer, kind, s.count[kind]}
+}
 
 // nextSaid is when the next of the comments at a fixed rate is due.
 func (s *Schedule) nextSaid() time.Duration {

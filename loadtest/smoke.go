@@ -67,9 +67,10 @@ type smokeRun struct {
 	crowd    *crowd
 	watchers []*person
 	gifters  []*person
-	phase    atomic.Value  // string
-	entered  chan struct{} // a phase was; at most one word waits
-	back     *comebacks    // of those who lose their connection; nil where that is left to those who ask
+	phase    atomic.Value                // string
+	entered  chan struct{}               // a phase was; at most one word waits
+	collect  func(context.Context) error // brings in what agents measured, however the run ended; nil without agents
+	back     *comebacks                  // of those who lose their connection; nil where that is left to those who ask
 
 	before      *proto.RoomStats // the room's counters when only the host had joined
 	likesBefore int64
@@ -155,6 +156,12 @@ func (r *smokeRun) conduct(ctx context.Context, scenario string, steps []step, c
 	defer r.end()
 	stopWatching := r.watchServers(ctx)
 	at, err := r.play(ctx, steps)
+	if r.collect != nil {
+		// What ended the run is why reports are missing, too.
+		if missing := r.collect(ctx); err == nil && missing != nil {
+			at, err = "gathering", missing
+		}
+	}
 	if err == nil {
 		at = "checking"
 		r.enter(at)

@@ -31,6 +31,8 @@ type Target struct {
 	tls    *tls.Config // what comes of it, nil for the system's own alone
 	// JWTKeyFile is the HMAC secret with which further viewers' tokens are made.
 	JWTKeyFile string
+	// What the files hold, where they are on another machine.
+	key, authorities []byte
 	// How long the tokens made here are good for, tokenLife when 0.
 	life time.Duration
 	// DatabaseURL lets the checks read Postgres; empty leaves those checks out, and the result says so.
@@ -116,18 +118,20 @@ func (t Target) check() error {
 
 // prepare says what the target lacks and reads whom it trusts.
 func (t Target) prepare() (Target, error) {
-	if err := t.check(); err != nil || t.CAFile == "" {
-		return t, err
+	err := t.check()
+	if err == nil && t.CAFile != "" {
+		if t.authorities, err = os.ReadFile(t.CAFile); err != nil {
+			err = fmt.Errorf("target: authorities: %w", err)
+		}
 	}
-	data, err := os.ReadFile(t.CAFile)
-	if err != nil {
-		return t, fmt.Errorf("target: authorities: %w", err)
+	if err != nil || t.authorities == nil {
+		return t, err
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool() // a system without any
 	}
-	if !pool.AppendCertsFromPEM(data) {
+	if !pool.AppendCertsFromPEM(t.authorities) {
 		return t, fmt.Errorf("target: authorities: %s holds no PEM certificate", t.CAFile)
 	}
 	t.tls = &tls.Config{RootCAs: pool}
@@ -175,7 +179,7 @@ func (t Target) viewerTokens(run string, n int) ([]viewerToken, error) {
 	var key []byte
 	if n > len(t.ViewerTokens) {
 		var err error
-		if key, err = signingKey(t.JWTKeyFile); err != nil {
+		if key, err = t.secret(); err != nil {
 			return nil, err
 		}
 	}
@@ -200,6 +204,14 @@ func (t Target) sign(key []byte, user string, i int) (viewerToken, error) {
 		return viewerToken{}, fmt.Errorf("target: sign token: %w", err)
 	}
 	return viewerToken{text, user, i}, nil
+}
+
+// secret returns what tokens are signed with, nil for nothing.
+func (t Target) secret() ([]byte, error) {
+	if t.JWTKeyFile == "" {
+		return t.key, nil
+	}
+	return signingKey(t.JWTKeyFile)
 }
 
 // signingKey reads the secret as servers read it: without the line's end.
