@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,12 +46,15 @@ func moveOf(ev *proto.Event) string {
 	return ""
 }
 
-// onSale returns the products of a room's shelf that can be shown.
+// onSale returns the products of a room's shelf that can be shown, what is on show last.
 func onSale(w *proto.SessionWelcome) (products []string) {
 	for _, entry := range w.Shelf {
 		if entry.OnSale {
 			products = append(products, entry.ProductId)
 		}
+	}
+	if i := slices.Index(products, w.OnShow.GetProduct().GetId()); i >= 0 {
+		return slices.Concat(products[i+1:], products[:i+1])
 	}
 	return products
 }

@@ -24,6 +24,7 @@ type room struct {
 	onRequest func(path string) bool
 	early     bool // sells before the start
 	tls       bool
+	bare      bool // has nothing on its shelf
 	// What a broken room does.
 	forgets  int                    // numbered events that a resumed viewer is not told of
 	passOver func(user string) bool // who is not told of the next numbered event
@@ -92,7 +93,10 @@ func (r *room) enter(c *socket) {
 		r.tellAll(r.stats())
 		return
 	}
-	w := &proto.SessionWelcome{Seq: r.seq, Room: &proto.Room{Phase: proto.RoomPhase_ROOM_PHASE_LIVE}, Shelf: []*proto.ShelfEntry{{ProductId: "p", OnSale: true}, {ProductId: "q", OnSale: true}}}
+	w := &proto.SessionWelcome{Seq: r.seq, Room: &proto.Room{Phase: proto.RoomPhase_ROOM_PHASE_LIVE}, ChatSettings: r.settings}
+	if !r.bare {
+		w.Shelf = []*proto.ShelfEntry{{ProductId: "p", OnSale: true}, {ProductId: "q", OnSale: true}}
+	}
 	c.welcome(w)
 	r.tellAll(r.stats())
 	c.events(&proto.Event{Event: &proto.Event_SessionSelf{SessionSelf: &proto.SessionSelf{Balance: r.beans[user], BalanceVersion: r.version}}})
