@@ -131,7 +131,7 @@ func (t track) points(step int) []float64 {
 	return points
 }
 
-// line draws the points, with a gap where there is no value. A point between gaps is a short stroke.
+// line draws the points, with a gap where there is no value. A point between gaps is a ring.
 func (t track) line(number int, x func(point int) float64, y func(float64) float64) chartLine {
 	l := chartLine{Name: t.name, Number: number}
 	var path strings.Builder
@@ -147,7 +147,7 @@ func (t track) line(number int, x func(point int) float64, y func(float64) float
 			alone = i+1 == len(t.values) || math.IsNaN(t.values[i+1])
 		}
 		if alone {
-			fmt.Fprintf(&path, "M%.1f %.1fh4", x(i)-2, y(v))
+			fmt.Fprintf(&path, "M%.1f %.1fa2 2 0 1 0 4 0a2 2 0 1 0 -4 0", x(i)-2, y(v))
 			continue
 		}
 		fmt.Fprintf(&path, "%s%.1f %.1f", pen, x(i), y(v))

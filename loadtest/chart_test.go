@@ -94,7 +94,7 @@ func TestLinesHaveGaps(t *testing.T) {
 	nan := math.NaN()
 	at := func(v float64) float64 { return v }
 	l := track{name: "a", values: []float64{1, 2, nan, 3, nan, 4, 5, nan}}.line(3, func(i int) float64 { return float64(10 * i) }, at)
-	if want := "M0.0 1.0L10.0 2.0M28.0 3.0h4M50.0 4.0L60.0 5.0"; l.Path != want || l.Number != 3 {
+	if want := "M0.0 1.0L10.0 2.0M28.0 3.0a2 2 0 1 0 4 0a2 2 0 1 0 -4 0M50.0 4.0L60.0 5.0"; l.Path != want || l.Number != 3 {
 		t.Errorf("path %s, want %s", l.Path, want)
 	}
 	if len(l.Values) != 8 || l.Values[2] != nil || *l.Values[6] != 5 {

@@ -157,5 +157,5 @@ func (r *smokeRun) checkLikes() Check {
 
 // checkOutcomes holds that a key had one outcome however often it was sent.
 func (r *smokeRun) checkOutcomes() Check {
-	return verdict("one_key_one_outcome", r.broken, "%d attempts and %d gifts, many of them sent twice", len(r.attempts), len(r.tips))
+	return verdict("one_key_one_outcome", r.broken, "%d attempts and %d gifts, however often they were sent", len(r.attempts), len(r.tips))
 }

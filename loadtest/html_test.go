@@ -6,9 +6,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -183,5 +185,21 @@ func shoot(t *testing.T, ctx context.Context, name string) {
 	}
 	if err := os.WriteFile(filepath.Join(folder, "report "+name+".png"), picture, 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Commands have names of their own and may be sent again: the chart of the load leaves them out.
+func TestLoadIsDrawnWithoutCommands(t *testing.T) {
+	m := NewMeter(time.Now())
+	for _, name := range []string{"offered.join", "sent.join", "sent.flash_buy", "offered.pin"} {
+		m.Count(name, 3)
+	}
+	r := Result{Counts: m.Totals(), Series: m.Series()}
+	var names []string
+	for _, track := range r.arrivalTracks() {
+		names = append(names, track.name)
+	}
+	if want := []string{"offered.join", "offered.pin", "sent.join"}; !slices.Equal(names, want) {
+		t.Errorf("%q, want %q", names, want)
 	}
 }
