@@ -200,6 +200,27 @@ func TestPlayFindsWhatIsBroken(t *testing.T) {
 				c.Close()
 			}
 		})},
+		{"the whole room cut off", "watchers_stayed", "lost the connection", evening, breaks("like_send", 10, func(r *room) {
+			for c := range r.sockets {
+				c.Close()
+			}
+		})},
+		{"somebody not let in", "all_joined", "503 Service Unavailable", evening, func(r *room) { r.full = 15 }},
+		{"commands without an answer", "outcomes_known", "like of viewer", evening, func(r *room) {
+			var likes atomic.Int64
+			r.onCommand = func(cmd *proto.Command) bool {
+				n := likes.Add(1)
+				if cmd.Kind() != "like_send" || n < 20 || n > 60 {
+					return false
+				}
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				for c := range r.sockets {
+					c.Close()
+				}
+				return true
+			}
+		}},
 		{"somebody counted who is not there", "viewers_exact", "10 viewers are counted, 9 are there", evening, breaks("like_send", 3, func(r *room) { r.ghosts++ })},
 		{"a visit not counted", "visits_exact", "visits were counted", evening, breaks("like_send", 3, func(r *room) { r.visits-- })},
 		{"a numbered event that nobody is told of", "visitors_gapless", "event", evening, breaks("like_send", 10, func(r *room) { r.seq++ })},

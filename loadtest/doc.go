@@ -17,6 +17,44 @@
 // A [Recorder] keeps what clients asked and were told, a [Record] a line; [ReadRecords] reads such a
 // history file and [CheckRecords] compares it with Postgres, whoever wrote it.
 //
+// # What is checked
+//
+// What a scenario's run checks, by the names that results have. Each is named with the test in which a server
+// that breaks it is found out; watchers are the regulars of the room, but for givers who lose connections.
+//
+//   - all_joined: every handshake of those who come and go brought a welcome (TestPlayFindsWhatIsBroken).
+//   - outcomes_known: every command has an outcome; without, checks that would need it are left out
+//     (TestPlayFindsWhatIsBroken).
+//   - visitors_stayed, watchers_stayed: the server cut nobody off (TestPlayFindsWhatIsBroken), or, with
+//     reconnect, came_back: everybody came back (TestGatewayDeathOfTheOnlyOne).
+//   - comments_accounted: every watcher, in the room from before the first comment to after the last, got each
+//     once, or as many fewer as sampled and skipped count (TestPlayFindsWhatIsBroken).
+//   - likes_exact, viewers_exact, visits_exact: when all is quiet the room's counters rose by the likes that
+//     were acknowledged and the connections that were welcomed, and it counts who is there
+//     (TestPlayFindsWhatIsBroken). There is no other counter of popularity: peak and unique are not compared.
+//   - tips_told_once: every watcher was told of each tip once (TestBrokenServerDoublesOneTip).
+//   - balances_add_up: each giver has what was topped up less what was given (TestBrokenServerDoublesOneTip).
+//   - one_key_one_outcome: a command that was sent again has the same outcome (TestBrokenServerDoublesOneTip).
+//   - sale_sold_exactly: with more demand than pieces all are sold, and not one more, to nobody more than the
+//     limit, and all watchers know (TestBrokenServerOversellsByOne).
+//   - nobody_served_early: no order is of before the start (TestPlayFindsWhatIsBroken).
+//   - orders_found_by_key: each order is found by its key, paid where that was told (TestPlayFindsWhatIsBroken).
+//   - host_told_once: every watcher was told of each thing that the host did as often as it was done
+//     (TestPlayFindsWhatIsBroken).
+//   - events_gapless: the numbered events of every watcher rise by one up to the newest
+//     (TestBrokenServerDropsOneDurableEvent).
+//   - visitors_gapless: so do those of who comes and goes, while they are there
+//     (TestBrokenServerDropsOneDurableEvent).
+//   - resumed_gapless: who came back got every numbered event since then, up to that of the welcome
+//     (TestBrokenServerForgetsOneDurableEventOnResume).
+//   - orders_recorded_once, tips_recorded_once: orders and tips in Postgres are the acknowledged ones, each
+//     once, no more pieces than the sale had (TestRecordChecksTurnRed).
+//   - audit: the server's own invariants hold (TestRecordsAreRead).
+//
+// What a saved history is checked for is in [RecordChecks] (TestRecordedHistoryTurnsRed). A server whose
+// replies wait in a queue is found out by latencies, which count from the scheduled times
+// (TestBrokenServerQueuesReplies).
+//
 // The package speaks the public protocol alone and knows nothing of the server's inside but the
 // names of the tables that its checks read.
 package loadtest

@@ -24,6 +24,7 @@ type room struct {
 	onRequest func(path string) bool
 	early     bool // sells before the start
 	tls       bool
+	full      int  // number of the one handshake that is refused, 0 for none
 	bare      bool // has nothing on its shelf
 	// What a broken room does.
 	forgets  int                    // numbered events that a resumed viewer is not told of
@@ -46,6 +47,7 @@ type room struct {
 	buyers   map[string]bool
 	comments int
 	tips     int
+	knocks   int
 	visits   int64
 	users    map[string]bool // who was there
 	settings *proto.ChatSettings
@@ -63,6 +65,7 @@ func openRoom(t testing.TB, change func(*room)) (*room, Target) {
 	}
 	r.gateway = serve(t, func(g *gateway) {
 		g.joined, g.answer, g.left, g.tls = r.enter, r.do, r.exit, r.tls
+		g.refuse = r.refuse
 		g.HandleFunc("/", r.request)
 	})
 	target := r.target()
@@ -76,6 +79,16 @@ func hostToken(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return text
+}
+
+func (r *room) refuse(w http.ResponseWriter, _ *http.Request) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.knocks++
+	if r.knocks == r.full {
+		http.Error(w, "full", http.StatusServiceUnavailable)
+	}
+	return r.knocks == r.full
 }
 
 func (r *room) enter(c *socket) {
