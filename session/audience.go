@@ -33,9 +33,15 @@ type audience struct {
 	// Guarded by hub.mu: who is about to enter.
 	pins int
 
+	// One a shard; the shards' locks guard what is in them.
+	rows []row
+
 	mu         sync.Mutex
-	conns      []*Conn
+	online     int
+	present    []int // of online, those of each shard
 	formats    [proto.Formats]int
+	flushes    uint64
+	written    *broadcast // the newest flush
 	emptySince time.Time
 
 	snap    *snapshot // nil until it is read
@@ -69,6 +75,7 @@ type audience struct {
 func newAudience(h *hub, roomID string) *audience {
 	return &audience{
 		roomID: roomID, hub: h,
+		rows: make([]row, len(h.shards)), present: make([]int, len(h.shards)),
 		poke: make(chan struct{}, 1), loaded: make(chan struct{}),
 		emptySince: time.Now(),
 		budget:     chatBudget{perSecond: h.cfg.ChatPerViewer},
@@ -156,7 +163,7 @@ func (a *audience) turn(now time.Time) (t todo) {
 		}
 	}
 	defer func() { a.alarm = t.next }()
-	if len(a.conns) == 0 {
+	if a.online == 0 {
 		soonest(latest(a.emptySince.Add(a.linger()), now.Add(lookAgain)))
 	}
 	if a.snap == nil {

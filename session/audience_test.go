@@ -300,11 +300,11 @@ func TestBusyRoomIsFlushedByItsTickAndAnIdleOneAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := newAudience(newHub(&GatewayConfig{RoomTick: 300 * time.Millisecond}, m), "demo")
+	s := &shard{wake: make(chan struct{}, 1)} // keeps what it is handed
+	a := newAudience(newHub(&GatewayConfig{RoomTick: 300 * time.Millisecond}, m, []*shard{s}), "demo")
 	a.snap = newSnapshot(new(proto.SessionWelcome))
-	c := &Conn{queue: newQueue(proto.Binary, 1<<20)}
-	a.conns, a.formats[proto.Binary] = []*Conn{c}, 1
-	begun := time.Unix(1000, 0)
+	a.admit(&Conn{shard: s}, func() {})
+	begun, sent := time.Unix(1000, 0), 0
 	for _, step := range []struct {
 		name   string
 		at     time.Duration
@@ -327,9 +327,56 @@ func TestBusyRoomIsFlushedByItsTickAndAnIdleOneAtOnce(t *testing.T) {
 			a.accept(step.ev, now)
 		}
 		due, waiting := a.settle(now)
-		if got := len(c.queue.items); got != step.frames || waiting != (step.due > 0) || waiting && !due.Equal(begun.Add(step.due)) {
-			t.Fatalf("%s: %d frames, waiting %v until %v", step.name, got, waiting, due.Sub(begun))
+		for _, p := range s.takePosts() {
+			p.flush.walking.Add(-1)
+			sent++
 		}
+		if sent != step.frames || waiting != (step.due > 0) || waiting && !due.Equal(begun.Add(step.due)) {
+			t.Fatalf("%s: %d frames, waiting %v until %v", step.name, sent, waiting, due.Sub(begun))
+		}
+	}
+}
+
+func TestRoomWaitsForShardsThatAreBehind(t *testing.T) {
+	m, err := newMetrics(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &shard{wake: make(chan struct{}, 1), gw: &Gateway{metrics: m}}
+	a := newAudience(newHub(&GatewayConfig{RoomTick: time.Millisecond}, m, []*shard{s}), "demo")
+	a.snap = newSnapshot(new(proto.SessionWelcome))
+	a.admit(&Conn{shard: s, sock: new(takesAll)}, func() {})
+	now := time.Unix(1000, 0)
+	flushed := func(ev *proto.Event) int {
+		now = now.Add(time.Second)
+		if ev != nil {
+			a.accept(ev, now)
+		}
+		if due, waiting := a.settle(now); waiting {
+			t.Fatalf("looks again by the clock, at %v", due)
+		}
+		return len(s.posts.waiting)
+	}
+	if n := flushed(comment("vera", 1, "first")); n != 1 {
+		t.Fatalf("%d flushes of an idle room", n)
+	}
+	// Nobody has written the first one: not even what is urgent goes ahead.
+	if n := flushed(comment("vera", 1, "second")); n != 1 {
+		t.Errorf("%d flushes while the first is being written", n)
+	}
+	if n := flushed(pin(1)); n != 1 {
+		t.Errorf("%d flushes while the first is being written", n)
+	}
+	for _, p := range s.takePosts() {
+		s.serve(p)
+	}
+	select {
+	case <-a.poke:
+	default:
+		t.Error("the room is not told that it is written")
+	}
+	if n := flushed(nil); n != 1 || len(s.posts.waiting[0].flush.events) != 2 {
+		t.Errorf("%d flushes once it is written", n)
 	}
 }
 

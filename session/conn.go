@@ -1,26 +1,31 @@
 package session
 
 import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 
 	"livecart/proto"
 )
 
-// Conn is one viewer's connection in one room. What the socket does is in socket.go; the rest of
-// the package only queues what goes out and is handed what came in.
+// Conn is one viewer's connection in one room. A shard owns its socket and what waits for it; the rest
+// of the package only hands in what goes out and is handed what came in.
 type Conn struct {
 	// Fixed after construction.
 	gw      *Gateway
 	room    *audience
-	entered Viewer // as the connection began; presence counts this one
-	userID  string // empty for an anonymous viewer
+	shard   *shard
+	entered *Viewer // as the connection began; presence counts this one
+	userID  string  // empty for an anonymous viewer
 	format  proto.Format
-	queue   *queue
-	ws      *websocket.Conn
 
 	// Any goroutine.
 	viewer   atomic.Pointer[Viewer] // session_refresh replaces it
@@ -28,13 +33,25 @@ type Conn struct {
 
 	// Owned by the reader.
 	pace pace
+	in   intake
 
-	// Owned by the gateway's sweep.
-	pingedAt  time.Time
+	// Guarded by shard.mu.
+	queue     queue
+	sock      socket // nil until the handshake is over
+	rest      []byte // what the socket did not take of a message
+	corked    bool   // what is queued waits for the end of a reading
+	state     connState
+	place     int       // in shard.conns
+	row       *row      // of the room
+	slot      int       // in row
+	seen      uint64    // number of the room's newest flush that was handed to it, or is in its welcome
+	counted   int       // of what waits, by the shard
+	stuckAt   time.Time // since when the socket has been full
+	endBy     time.Time // when the socket is closed whatever the client does; zero while it is open
+	heldBytes int       // of a message that has not come whole yet
+	heldUntil time.Time // when that must be there
+	pingAt    time.Time
 	warnedFor time.Time // the expiry that was announced
-
-	// Guarded by room.mu.
-	slot int // place in room.conns
 
 	// Guarded by mu: the commands that run.
 	mu      sync.Mutex
@@ -44,17 +61,27 @@ type Conn struct {
 	leaving bool     // no more commands; closes with the last one's answer
 }
 
-func newConn(g *Gateway, room *audience, v Viewer, f proto.Format, ws *websocket.Conn, now time.Time) *Conn {
+// connState is how far a connection has come.
+type connState uint8
+
+const (
+	open    connState = iota
+	parting           // the close frame is being written
+	closing           // nothing more is written: the client's end is awaited
+	gone              // the socket is closed
+)
+
+func newConn(g *Gateway, room *audience, s *shard, v Viewer, f proto.Format, now time.Time) *Conn {
 	c := &Conn{
-		gw: g, room: room, entered: v, format: f, ws: ws,
-		queue:    newQueue(f, g.cfg.QueueBytes),
-		pace:     newPace(g.cfg.CommandRate, g.cfg.CommandBurst),
-		pingedAt: now,
+		gw: g, room: room, shard: s, entered: &v, format: f,
+		queue:  newQueue(f, g.cfg.QueueBytes),
+		pace:   newPace(g.cfg.CommandRate, g.cfg.CommandBurst),
+		pingAt: now.Add(firstPing(g.cfg.PingInterval)),
 	}
 	if !v.Anonymous {
 		c.userID = v.ID
 	}
-	c.viewer.Store(&v)
+	c.viewer.Store(c.entered)
 	c.lastRead.Store(now.UnixNano())
 	return c
 }
@@ -62,25 +89,314 @@ func newConn(g *Gateway, room *audience, v Viewer, f proto.Format, ws *websocket
 // Viewer returns who is behind the connection, by the newest token.
 func (c *Conn) Viewer() Viewer { return *c.viewer.Load() }
 
-// send queues a frame for this viewer alone; the frame is the queue's from then on.
+// send sends a frame to this viewer alone; the frame is the connection's from then on.
 func (c *Conn) send(frame *proto.ServerFrame) {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	c.sendLocked(frame)
+}
+
+func (c *Conn) sendLocked(frame *proto.ServerFrame) {
 	lost, ok := c.queue.pushOwn(frame)
-	c.gw.metrics.skipped.Add(float64(lost))
+	c.pushed(lost, ok)
+}
+
+// sendControl sends a control frame of gorilla's, whole and with a short payload. A close frame that
+// says why is an ending like ours.
+func (c *Conn) sendControl(frame []byte) {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	if payload := frame[2:]; frame[0]&0xf == websocket.CloseMessage && len(payload) >= 2 {
+		c.finish(ending{code: int(binary.BigEndian.Uint16(payload)), text: string(payload[2:]), flush: true, linger: true})
+		return
+	}
+	lost, ok := c.queue.pushMessage(&message{bytes: frame, size: len(frame) + itemBytes})
+	c.pushed(lost, ok)
+}
+
+// pushed goes on after something was queued. Called with the shard's lock, like all below that say
+// nothing else.
+func (c *Conn) pushed(lost int, ok bool) {
+	if lost > 0 {
+		c.gw.metrics.skipped.Add(float64(lost))
+	}
 	if !ok {
-		c.shutSlow()
+		c.finishSlow()
+	}
+	c.pump()
+	c.settle()
+}
+
+// settle has the shard count what waits here, and closes a viewer who is behind when all of them
+// together are too much.
+func (c *Conn) settle() {
+	c.count()
+	if c.shard.backlog > c.shard.maxBacklog && c.queue.stuck && !c.queue.ended() {
+		c.finishSlow()
+		c.count()
 	}
 }
 
-// shut closes the connection after what is queued. The first call decides code and text.
-func (c *Conn) shut(code int, text string) {
-	c.queue.finish(ending{code: code, text: text, flush: true})
+func (c *Conn) count() {
+	if c.state == gone {
+		return // remove has counted it out
+	}
+	waits := c.queue.load()
+	c.shard.backlog += waits - c.counted
+	c.counted = waits
 }
 
-// shutSlow closes the connection of a viewer that reads too slowly; what is queued is lost.
-func (c *Conn) shutSlow() {
-	if c.queue.finish(ending{code: CloseSlowConsumer, text: "slow_consumer"}) {
+// shut closes the connection after what is queued. The first call decides code and text. It takes
+// the shard's lock, as do shutAtOnce and over.
+func (c *Conn) shut(code int, text string) {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	c.finish(ending{code: code, text: text, flush: true})
+}
+
+// shutAtOnce closes the socket, whatever is queued.
+func (c *Conn) shutAtOnce() {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	c.drop()
+}
+
+// over reports whether the connection takes nothing any more.
+func (c *Conn) over() bool {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	return c.queue.ended()
+}
+
+func (c *Conn) finish(e ending) bool {
+	if !c.queue.finish(e) {
+		return false
+	}
+	wait := closeWait
+	if e.flush {
+		wait += c.gw.cfg.WriteTimeout
+	}
+	c.endBy = time.Now().Add(wait)
+	c.pump()
+	return true
+}
+
+// finishSlow closes the connection of a viewer that reads too slowly; what is queued is lost.
+func (c *Conn) finishSlow() {
+	if c.finish(ending{code: CloseSlowConsumer, text: "slow_consumer"}) {
 		c.gw.metrics.slowClosed.Inc()
 	}
+}
+
+// broadcast hands a flush of the room over, and returns how many comments the viewer loses by it.
+func (c *Conn) broadcast(b *broadcast) (lost int) {
+	lost, ok := c.queue.pushRoom(b)
+	if !ok {
+		c.finishSlow()
+	}
+	c.pump()
+	if c.queue.stuck {
+		c.settle()
+	}
+	return lost
+}
+
+// begin gives the connection its socket. The answer to the handshake and the welcome are one write.
+func (c *Conn) begin(sock socket, answer []byte) {
+	if c.state == gone {
+		sock.close()
+		return
+	}
+	c.sock = sock
+	if c.next(); c.state == gone {
+		return
+	}
+	c.rest = append(answer, c.rest...)
+	c.pump()
+}
+
+// pump writes what is queued as far as the socket takes it.
+func (c *Conn) pump() {
+	if c.sock == nil || c.corked {
+		return
+	}
+	for c.state <= parting && !c.queue.stuck {
+		if len(c.rest) == 0 && !c.next() {
+			return
+		}
+		n, err := c.sock.write(c.rest)
+		if err != nil {
+			c.drop()
+			return
+		}
+		if c.rest = c.rest[n:]; len(c.rest) > 0 {
+			c.queue.stuck, c.stuckAt = true, time.Now()
+			return
+		}
+		c.rest = nil
+		if c.state == parting {
+			c.awaitEnd()
+		}
+	}
+}
+
+// next puts the next message into rest; false where there is none.
+func (c *Conn) next() bool {
+	w := c.queue.next()
+	switch {
+	case w.ping:
+		c.rest = pingFrame
+	case w.msg != nil:
+		c.rest = w.msg.bytes
+	case w.own != nil:
+		m, err := encodeMessage(c.format, w.own)
+		if err != nil {
+			c.gw.cfg.Log.Error("a frame was lost", "err", err)
+			return c.next()
+		}
+		c.rest = m.bytes
+	case w.end == nil:
+	case w.end.code != 0:
+		c.state = parting
+		c.rest = frameBytes(websocket.CloseMessage, websocket.FormatCloseMessage(w.end.code, w.end.text))
+	case w.end.linger:
+		c.awaitEnd()
+	default:
+		c.drop()
+	}
+	return len(c.rest) > 0
+}
+
+var pingFrame = frameBytes(websocket.PingMessage, nil)
+
+// awaitEnd leaves the client a moment for its answer to the close frame.
+func (c *Conn) awaitEnd() {
+	c.state = closing
+	c.endBy = time.Now().Add(closeWait)
+	if c.queue.end.linger {
+		c.sock.endWrites()
+	}
+}
+
+// writable tells that the socket takes more again, or why it does not.
+func (c *Conn) writable(err error) {
+	if c.state == gone {
+		return
+	}
+	var failed net.Error
+	if errors.As(err, &failed) && failed.Timeout() {
+		c.finishSlow()
+	}
+	if err != nil {
+		c.drop()
+		return
+	}
+	c.queue.stuck = false
+	c.pump()
+	c.settle()
+}
+
+// drop closes the socket and takes the connection off its shard, which has the gateway forget it.
+func (c *Conn) drop() {
+	if c.state == gone {
+		return
+	}
+	c.state = gone
+	c.queue.finish(ending{})
+	c.rest = nil
+	c.shard.remove(c)
+	if c.sock != nil {
+		c.sock.close()
+	}
+}
+
+// beginReading has what is sent wait for endReading, so that the answers to one reading are one frame.
+// Both take the shard's lock.
+func (c *Conn) beginReading() {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	c.corked = true
+}
+
+// endReading sends what was answered. held are the bytes that wait for the rest of a message, whole
+// tells whether any message was.
+func (c *Conn) endReading(held int, whole bool) {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	c.corked = false
+	if held == 0 {
+		c.heldUntil = time.Time{}
+	} else if whole || c.heldUntil.IsZero() {
+		c.heldUntil = time.Now().Add(MessageTimeout)
+	}
+	if c.state != gone {
+		c.shard.held += held - c.heldBytes
+		c.heldBytes = held
+	}
+	c.pump()
+	if c.shard.held > maxHeldTotal && held > 0 {
+		c.finish(ending{code: websocket.ClosePolicyViolation, text: "memory", linger: true})
+	}
+}
+
+// readMessages reads until the connection is over, where no loop does.
+func (c *Conn) readMessages(ws *websocket.Conn) error {
+	for {
+		kind, data, err := ws.ReadMessage()
+		if err != nil {
+			return err
+		}
+		c.heard()
+		c.beginReading()
+		c.message(kind, data)
+		c.endReading(0, true)
+	}
+}
+
+// message takes one message of the client. Called by the reader, without locks, as is readEnded.
+func (c *Conn) message(kind int, data []byte) {
+	c.heard()
+	if c.over() {
+		return
+	}
+	if kind == websocket.TextMessage && !utf8.Valid(data) {
+		c.refuse(websocket.CloseInvalidFramePayloadData, "not UTF-8")
+		return
+	}
+	c.receive(data)
+}
+
+func (c *Conn) heard() { c.lastRead.Store(time.Now().UnixNano()) }
+
+// isNetError reports whether err is the socket's own.
+func isNetError(err error) bool {
+	var failed *net.OpError
+	return errors.As(err, &failed) || errors.Is(err, net.ErrClosed)
+}
+
+// readEnded tells that nothing can be read any more, and why. Where the client broke the protocol,
+// gorilla has ended the connection with a close frame by now, but for one length that it finds absurd.
+func (c *Conn) readEnded(err error) {
+	var closed *websocket.CloseError
+	lost := errors.As(err, &closed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || isNetError(err)
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	if lost || c.state >= closing {
+		c.drop()
+		return
+	}
+	e := ending{code: websocket.CloseMessageTooBig, flush: true, linger: true}
+	if errors.Is(err, errManyFragments) {
+		e.code, e.text = websocket.ClosePolicyViolation, "too many fragments"
+	}
+	c.finish(e)
+}
+
+// refuse closes the connection of a client that broke the protocol in a way that gorilla lets pass.
+func (c *Conn) refuse(code int, text string) {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	c.finish(ending{code: code, text: text, flush: true, linger: true})
 }
 
 // start runs a command, unless too many are running.
@@ -153,27 +469,50 @@ func (c *Conn) dismiss() {
 	}
 }
 
-// sweep does what is due by the clock.
+// sweep does what is due by the clock. Called with the shard's lock.
 func (c *Conn) sweep(now time.Time) {
 	cfg := &c.gw.cfg
-	if now.Sub(time.Unix(0, c.lastRead.Load())) >= cfg.IdleTimeout {
-		c.queue.finish(ending{code: websocket.CloseGoingAway, text: "idle"})
+	if c.queue.ended() {
+		if !c.endBy.IsZero() && !now.Before(c.endBy) {
+			c.drop()
+		}
 		return
 	}
-	if now.Sub(c.pingedAt) >= cfg.PingInterval {
-		c.pingedAt = now
-		c.queue.requestPing()
+	heard := time.Unix(0, c.lastRead.Load())
+	switch {
+	case now.Sub(heard) >= cfg.IdleTimeout:
+		c.finish(ending{code: websocket.CloseGoingAway, text: "idle"})
+		return
+	case c.queue.stuck && now.Sub(c.stuckAt) >= cfg.WriteTimeout:
+		c.finishSlow()
+		return
+	case !c.heldUntil.IsZero() && !now.Before(c.heldUntil):
+		c.finish(ending{code: websocket.ClosePolicyViolation, text: "a message takes too long", linger: true})
+		return
+	}
+	if !now.Before(c.pingAt) {
+		// Who said something since needs no ping.
+		if next := heard.Add(cfg.PingInterval); now.Before(next) {
+			c.pingAt = next
+		} else {
+			c.pingAt = now.Add(cfg.PingInterval)
+			c.queue.requestPing()
+			c.pump()
+		}
 	}
 	expires := c.Viewer().ExpiresAt
 	switch {
 	case expires.IsZero():
 	case !now.Before(expires):
-		c.shut(CloseUnauthenticated, string(proto.ReasonTokenExpired))
+		c.finish(ending{code: CloseUnauthenticated, text: string(proto.ReasonTokenExpired), flush: true})
 	case expires.Sub(now) <= ExpiryNotice && !c.warnedFor.Equal(expires):
 		c.warnedFor = expires
-		c.send(&proto.ServerFrame{Events: []*proto.Event{{
+		c.sendLocked(&proto.ServerFrame{Events: []*proto.Event{{
 			TimeMs: now.UnixMilli(),
 			Event:  &proto.Event_SessionExpiring{SessionExpiring: &proto.SessionExpiring{AtMs: expires.UnixMilli()}},
 		}}})
 	}
 }
+
+// firstPing spreads the first pings of those who came together.
+func firstPing(interval time.Duration) time.Duration { return interval/2 + rand.N(interval/2+1) }

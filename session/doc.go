@@ -29,9 +29,10 @@
 // stay first. Every comment that came here is either in the frame or in that count, for each viewer
 // alike, whenever it joined; one that NATS lost is nowhere but in the history.
 //
-// A viewer that reads slowly loses comments first, a whole flush at a time, and is told in skipped
-// how many. When its queue (256 KiB by default) is full of what may not be dropped, it is closed
-// with 4008. It never holds up another viewer.
+// A viewer whose socket is full loses comments first, a whole flush at a time, and is told in skipped
+// how many. What may not be dropped waits for it: when that is more than its queue holds (256 KiB by
+// default), when one message could not be written for WriteTimeout, or when all viewers who are behind
+// have more than BacklogBytes waiting, it is closed with 4008. It never holds up another viewer.
 //
 // # Fan-out
 //
@@ -41,25 +42,42 @@
 // shared by all connections. The room's snapshot changes in the same critical section, so that a new
 // viewer's welcome fits exactly what follows.
 //
+// Connections belong to shards, one a processor. A room hands a flush to each shard once; the shard
+// walks its own row of the room's connections with bare writes that never block. Nothing is handed
+// over for each connection, so a flush costs one write(2) a viewer and next to nothing else. While the
+// shards are not through with a flush the room gathers the next one, whatever its tick: a gateway
+// that has too much to do sends fewer, larger frames, later, and piles nothing up.
+//
+// On Linux a connection has no goroutine and no buffer of its own. Its descriptor is taken from Go's
+// poller after the handshake; each shard's loop reads all of its sockets with one goroutine, one
+// buffer and one gorilla connection, which is fed whole messages only ([RFC 6455] fragments and partial
+// frames wait in the connection, at most MessageTimeout). A descriptor is read, written and closed with
+// the shard's lock held, so that none is used after another connection got its number. Elsewhere, and
+// under TLS that ends here, two goroutines serve each socket, with the same tests.
+//
+// Pings, idle connections, ends of tokens and of patience are found by one sweep a shard.
+//
 // What is missing is read from Postgres beside the flushes: numbered events after 200 ms of waiting for
 // an earlier one, or when the heads of all open rooms, read once a second, show a lost tail; the whole
 // room and what belongs to its viewers after NATS may have lost anything.
 //
-// Locks are taken in the order hub, audience, queue.
+// Locks are taken in the order hub, audience, roster, shard.
 //
 // # Limits
 //
 // [GatewayConfig] holds them with their defaults. What exceeds them is refused with its reason, by 503
-// before the upgrade (connections, handshakes), by a reply (commands: rate_limited and, while too many
+// before the upgrade (connections, handshakes, joins a second), by a reply (commands: rate_limited and, while too many
 // run, busy; flash_buy: rate_limited), or by the close of the connection:
 //
 //	1001 idle              silent for IdleTimeout
+//	1002, 1007             against RFC 6455; a text that is not UTF-8
+//	1008                   a message that took MessageTimeout to come, or came in too many fragments
 //	1009                   a message of more than 16 KiB
 //	1011 internal          the welcome could not be made
 //	1012 restart           drain
 //	4001 token_expired     the token ended, announced by session_expiring 60 s before
 //	4003 banned            a ban in this room
-//	4008 slow_consumer     a full queue, or a message that could not be written in WriteTimeout
+//	4008 slow_consumer     a full queue or backlog, or a message that could not be written in WriteTimeout
 //	4009 replaced          the user's ninth connection closes the first
 //	4029 rate_limited      10 s of excess commands
 //
@@ -86,4 +104,6 @@
 // NATS, by package bus: <prefix>.room.<room> and <prefix>.private. Postgres: room, room_event (written by
 // all packages through package store), room_counter (totals) and room_counter_part (each gateway's share,
 // from which a lost Redis is filled again).
+//
+// [RFC 6455]: https://www.rfc-editor.org/rfc/rfc6455
 package session

@@ -56,7 +56,7 @@ func (g *Gateway) drain() error {
 	}
 	waitUntil(latest(begun.Add(whole), time.Now().Add(leastGoodbye)), gone)
 	for c := range leaves {
-		c.ws.Close()
+		c.shutAtOnce()
 	}
 	<-gone
 	g.stopWork()

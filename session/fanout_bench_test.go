@@ -66,9 +66,9 @@ func BenchmarkFlush(b *testing.B) {
 		lone := loneConn(b, proto.Binary)
 		a := lone.room
 		for n := range viewers {
-			c := newConn(lone.gw, a, lone.entered, proto.Format(n%2), nil, time.Now())
-			a.conns = append(a.conns, c)
-			a.formats[c.format]++
+			c := newConn(lone.gw, a, lone.shard, *lone.entered, proto.Format(n%2), time.Now())
+			c.sock = new(takesAll)
+			a.admit(c, func() {})
 		}
 		events := busyTick(20)
 		b.Run(fmt.Sprintf("viewers=%d", viewers), func(b *testing.B) {
@@ -79,8 +79,8 @@ func BenchmarkFlush(b *testing.B) {
 					a.enqueue(ev, now)
 				}
 				a.flush(now)
-				for _, c := range a.conns { // as their writers would
-					c.queue.next()
+				for _, p := range lone.shard.takePosts() {
+					lone.shard.serve(p)
 				}
 			}
 		})

@@ -16,8 +16,10 @@ func (a *audience) settle(now time.Time) (due time.Time, waiting bool) {
 			a.joined, a.shownAt = nil, now
 		}
 	}
-	if !a.batch.empty() {
-		tick := a.flushedAt.Add(roomTick(a.hub.cfg.RoomTick, len(a.conns)))
+	// A flush that the shards have not written yet is not followed by another one: what they cannot
+	// keep up with gathers here, where it is merged, sampled and encoded once.
+	if !a.batch.empty() && a.written.walked() {
+		tick := a.flushedAt.Add(roomTick(a.hub.cfg.RoomTick, a.online))
 		if a.batch.urgent || !now.Before(tick) {
 			a.flush(now)
 		} else if !waiting || tick.Before(due) {
@@ -52,8 +54,8 @@ func roomTick(fixed time.Duration, viewers int) time.Duration {
 	return 250 * time.Millisecond
 }
 
-// flush brings the snapshot up to the batch and hands the batch to every connection. Called with
-// a.mu.
+// flush brings the snapshot up to the batch and hands the batch to the shards of the room's connections.
+// Called with a.mu.
 func (a *audience) flush(now time.Time) {
 	pinned := a.snap.w.Pinned.GetMessage().GetId()
 	for _, ev := range a.batch.events {
@@ -74,7 +76,9 @@ func (a *audience) flush(now time.Time) {
 	budget := a.budget.left(now)
 	events, chats, sampled := a.batch.take(budget, pinned)
 	a.budget.spend(chats)
-	if len(a.conns) == 0 {
+	a.flushes++
+	a.hub.metrics.sampled.Add(float64(sampled))
+	if a.online == 0 {
 		return
 	}
 	b, err := newBroadcast(events, chats, sampled, a.formats)
@@ -82,21 +86,22 @@ func (a *audience) flush(now time.Time) {
 		a.hub.cfg.Log.Error("a flush was lost", "room", a.roomID, "err", err)
 		return
 	}
-	lost := 0
-	for _, c := range a.conns {
-		n, ok := c.queue.pushRoom(b)
-		lost += n
-		if !ok {
-			c.shutSlow()
-		}
-	}
-	m := a.hub.metrics
-	m.sampled.Add(float64(sampled))
-	m.skipped.Add(float64(lost))
-	m.fanout.Observe(time.Since(a.batchSince).Seconds())
+	var banned []string
 	for _, ev := range events {
 		if s := ev.GetUserSanctioned(); s.GetKind() == proto.SanctionKind_SANCTION_KIND_BAN && !s.Lifted {
-			a.expel(s.GetUser().GetId())
+			banned = append(banned, s.GetUser().GetId())
+		}
+	}
+	b.number, b.since = a.flushes, a.batchSince
+	a.written = b
+	for _, n := range a.present {
+		if n > 0 {
+			b.walking.Add(1)
+		}
+	}
+	for i, n := range a.present {
+		if n > 0 {
+			a.hub.shards[i].post(post{room: a, row: &a.rows[i], flush: b, expel: banned})
 		}
 	}
 }
@@ -110,13 +115,4 @@ func (a *audience) remember(ev *proto.Event) {
 		a.tail = append([]*proto.Event(nil), a.tail[len(a.tail)-MaxResume+1:]...)
 	}
 	a.tail = append(a.tail, ev)
-}
-
-// expel closes a user's connections in this room after what was flushed to them.
-func (a *audience) expel(userID string) {
-	for _, c := range a.conns {
-		if v := c.Viewer(); !v.Anonymous && v.ID == userID {
-			c.shut(CloseForbidden, string(proto.ReasonBanned))
-		}
-	}
 }

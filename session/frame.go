@@ -1,30 +1,46 @@
 package session
 
 import (
+	"encoding/binary"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/gorilla/websocket"
 
 	"livecart/proto"
 )
 
-// message is one WebSocket message ready for any number of connections of a format.
+// message is one WebSocket message ready for any number of connections of a format: the bytes of its
+// frame. They are never changed.
 type message struct {
-	prepared *websocket.PreparedMessage
-	size     int
+	bytes []byte
+	size  int // of the payload
 }
 
-func newMessage(f proto.Format, data []byte) (*message, error) {
+func newMessage(f proto.Format, data []byte) *message {
 	kind := websocket.BinaryMessage
 	if f == proto.JSON {
 		kind = websocket.TextMessage
 	}
-	prepared, err := websocket.NewPreparedMessage(kind, data)
-	if err != nil {
-		return nil, fmt.Errorf("prepare a message: %w", err)
+	return &message{bytes: frameBytes(kind, data), size: len(data)}
+}
+
+// frameBytes returns the whole frame of a server: RFC 6455, section 5.2, final and without mask.
+func frameBytes(kind int, data []byte) []byte {
+	const final, two, eight = 0x80, 126, 127
+	frame := make([]byte, 0, len(data)+10)
+	frame = append(frame, final|byte(kind))
+	switch n := len(data); {
+	case n < two:
+		frame = append(frame, byte(n))
+	case n < 1<<16:
+		frame = binary.BigEndian.AppendUint16(append(frame, two), uint16(n))
+	default:
+		frame = binary.BigEndian.AppendUint64(append(frame, eight), uint64(n))
 	}
-	return &message{prepared: prepared, size: len(data)}, nil
+	return append(frame, data...)
 }
 
 func encodeMessage(f proto.Format, frame *proto.ServerFrame) (*message, error) {
@@ -32,19 +48,31 @@ func encodeMessage(f proto.Format, frame *proto.ServerFrame) (*message, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode a frame: %w", err)
 	}
-	return newMessage(f, data)
+	return newMessage(f, data), nil
 }
 
 // broadcast is one flush of a room: encoded once a format, handed to every connection.
 type broadcast struct {
+	number  uint64                  // counts the room's flushes
 	whole   [proto.Formats]*message // nil where the room has no connection of the format
 	chats   uint32                  // comments in it
 	sampled uint32                  // what it says was left out
 	events  []*proto.Event
-
+	since   time.Time    // when its first event came
+	walking atomic.Int32 // shards that are not through with it
+	awaited atomic.Bool  // the room waits for them with its next flush
 	// The same without comments, for viewers that read too slowly; made when the first one needs it.
 	once  [proto.Formats]sync.Once
 	spare [proto.Formats]*message
+}
+
+// walked reports whether all shards are through with it; where not, the room is nudged when they are.
+func (b *broadcast) walked() bool {
+	if b == nil || b.walking.Load() == 0 {
+		return true
+	}
+	b.awaited.Store(true)
+	return b.walking.Load() == 0
 }
 
 // newBroadcast encodes events for the formats in use.

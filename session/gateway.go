@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -15,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"livecart/proto"
 	"livecart/session/bus"
@@ -52,8 +55,10 @@ type GatewayConfig struct {
 	ChatPerViewer int
 
 	// MaxConns are the connections of this gateway (100,000), MaxHandshakes those of them that are
-	// just opening (1,024). Beyond them a handshake is answered 503 with Retry-After.
-	MaxConns, MaxHandshakes int
+	// just opening (1,024), JoinRate the handshakes a second (5,000, as many at once). Beyond them a
+	// handshake is answered 503 with a Retry-After of its own, so that those who are turned away
+	// together do not come again together.
+	MaxConns, MaxHandshakes, JoinRate int
 	// ConnsPerUser are the connections of one user on this gateway (8); the oldest is closed with 4009.
 	ConnsPerUser int
 	// CommandRate a second (20) and CommandBurst (40) limit a connection's commands. One that exceeds
@@ -68,6 +73,9 @@ type GatewayConfig struct {
 	// QueueBytes bound what a connection has still to be sent (256 KiB); full of what may not be
 	// dropped, it is closed with 4008.
 	QueueBytes int
+	// BacklogBytes bound what all connections have still to be sent (256 MiB). Beyond them the viewers
+	// who are behind are closed with 4008.
+	BacklogBytes int
 	// PingInterval is the time between pings (25 s); a connection that is silent for IdleTimeout
 	// (60 s) is closed with 1001.
 	PingInterval, IdleTimeout time.Duration
@@ -92,17 +100,19 @@ type Gateway struct {
 	roster   *roster
 	selves   *selfReader
 	upgrader websocket.Upgrader
+	shards   []*shard
+	next     atomic.Uint32 // shard of the next connection
 	// Parent of all commands' contexts: it ends when Run does, whatever becomes of the connections.
 	work     context.Context
 	stopWork context.CancelFunc
 
 	open       atomic.Int64 // connections, those that are opening included
 	handshakes atomic.Int64
+	joins      *rate.Limiter
 	tasks      tasks
 
 	mu      sync.Mutex
 	phase   phase
-	conns   map[*Conn]struct{}
 	serving sync.WaitGroup // one a connection; only added to while running
 }
 
@@ -142,17 +152,24 @@ func NewGateway(cfg GatewayConfig) (*Gateway, error) {
 	g := &Gateway{
 		cfg: cfg, origins: origins, metrics: m,
 		roster: newRoster(cfg.ConnsPerUser, cfg.BuyRate),
-		conns:  make(map[*Conn]struct{}),
+		joins:  rate.NewLimiter(rate.Limit(cfg.JoinRate), cfg.JoinRate),
 		upgrader: websocket.Upgrader{
-			HandshakeTimeout: cfg.WriteTimeout,
-			ReadBufferSize:   1 << 10,
-			WriteBufferSize:  4 << 10,
-			WriteBufferPool:  new(sync.Pool),
-			Subprotocols:     proto.Subprotocols[:],
-			CheckOrigin:      func(*http.Request) bool { return true }, // checked before, with a clear answer
+			ReadBufferSize:  256, // longer frames go past it
+			WriteBufferSize: 512, // the handshake and control frames
+			WriteBufferPool: new(sync.Pool),
+			Subprotocols:    proto.Subprotocols[:],
+			CheckOrigin:     func(*http.Request) bool { return true }, // checked before, with a clear answer
 		},
 	}
-	g.hub = newHub(&g.cfg, m)
+	shards := runtime.GOMAXPROCS(0)
+	for i := range shards {
+		s, err := newShard(g, i, shards)
+		if err != nil {
+			return nil, fmt.Errorf("gateway: %w", err)
+		}
+		g.shards = append(g.shards, s)
+	}
+	g.hub = newHub(&g.cfg, m, g.shards)
 	g.hub.onRelink = g.readSelvesAgain
 	g.selves = newSelfReader(&g.cfg)
 	g.work, g.stopWork = context.WithCancel(context.Background())
@@ -171,7 +188,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 	var parts sync.WaitGroup // all end by inner
 	parts.Go(func() { g.hub.run(inner) })
 	parts.Go(func() { g.selves.run(inner) })
-	parts.Go(func() { g.sweep(inner) })
+	parts.Go(func() { g.sweepRoster(inner) })
+	for _, s := range g.shards {
+		parts.Go(func() { s.run(inner) })
+	}
 	g.setPhase(running)
 	<-ctx.Done()
 	drained := g.drain()
@@ -255,14 +275,14 @@ func (g *Gateway) accept(w http.ResponseWriter, r *http.Request) error {
 	if g.Ready() != nil {
 		return ErrDraining
 	}
-	if g.handshakes.Add(1) > int64(g.cfg.MaxHandshakes) {
+	if g.handshakes.Add(1) > int64(g.cfg.MaxHandshakes) || !g.joins.Allow() {
 		g.handshakes.Add(-1)
-		return ErrFull
+		return full()
 	}
 	defer g.handshakes.Add(-1)
 	if g.open.Add(1) > int64(g.cfg.MaxConns) {
 		g.open.Add(-1)
-		return ErrFull
+		return full()
 	}
 	served := false
 	defer func() {
@@ -293,29 +313,39 @@ func (g *Gateway) accept(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer release()
-	ws, err := g.upgrader.Upgrade(w, r, nil)
+	under := new(wire)
+	ws, err := g.upgrader.Upgrade(hijacker{w, under}, r, nil)
 	if err != nil {
 		return nil // the upgrader has answered
 	}
-	c := newConn(g, room, v, format, ws, time.Now())
+	if served = g.admit(); !served {
+		under.turnAway(CloseRestart, restartText)
+		return nil
+	}
+	home := g.shards[int(g.next.Add(1))%len(g.shards)]
+	c := newConn(g, room, home, v, format, time.Now())
 	// Before anybody else knows of c, so that nothing is queued ahead of the welcome.
 	if err := room.enter(c, after, resume); err != nil {
 		g.cfg.Log.Error("a viewer was not welcomed", "err", err)
-		turnAway(ws, websocket.CloseInternalServerErr, string(proto.ReasonInternal))
+		under.turnAway(websocket.CloseInternalServerErr, string(proto.ReasonInternal))
+		g.dismissed()
 		return nil
 	}
-	if served = g.add(c); !served {
-		room.leave(c)
-		turnAway(ws, CloseRestart, restartText)
-		return nil
-	}
+	// From here on its shard closes it, and has it forgotten by gone.
 	g.entered(c)
-	// Ends with the connection, which draining closes at the latest; Run waits for it.
-	go func() {
-		defer g.serving.Done()
-		c.serve()
-	}()
+	if g.Ready() != nil {
+		c.shut(CloseRestart, restartText) // draining has begun, maybe before it could see c
+	}
+	if err := home.attach(c, ws, under); err != nil {
+		g.cfg.Log.Warn("a viewer was turned away", "err", err)
+		c.shutAtOnce()
+	}
 	return nil
+}
+
+// full refuses a handshake, with a wait of its own.
+func full() error {
+	return ErrFull.After(leastRetry + rand.N(retrySpread))
 }
 
 // enterRoom opens the room for a viewer who may watch it. A room that has no viewers here yet is
@@ -341,13 +371,6 @@ func (g *Gateway) enterRoom(ctx context.Context, v Viewer, roomID string) (a *au
 		return nil, nil, err
 	}
 	return a, release, nil
-}
-
-// turnAway closes a socket that no connection was made of.
-func turnAway(ws *websocket.Conn, code int, text string) {
-	// Who does not read it sees the end of the socket.
-	_ = ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, text), time.Now().Add(leastGoodbye))
-	ws.Close()
 }
 
 // negotiate returns the format of the first subprotocol that the client asks for and we have, in
@@ -376,14 +399,13 @@ func afterSeq(r *http.Request) (after int64, resume bool, err error) {
 	return after, true, nil
 }
 
-// add makes c one of the gateway's connections, unless it is draining.
-func (g *Gateway) add(c *Conn) bool {
+// admit counts one more connection, unless the gateway is draining.
+func (g *Gateway) admit() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.phase != running {
 		return false
 	}
-	g.conns[c] = struct{}{}
 	g.serving.Add(1)
 	g.metrics.connections.Inc()
 	return true
@@ -391,7 +413,7 @@ func (g *Gateway) add(c *Conn) bool {
 
 // entered does what follows the welcome.
 func (g *Gateway) entered(c *Conn) {
-	g.cfg.Presence.Join(c.room.roomID, c.entered)
+	g.cfg.Presence.Join(c.room.roomID, *c.entered)
 	if c.userID == "" {
 		return
 	}
@@ -401,31 +423,30 @@ func (g *Gateway) entered(c *Conn) {
 	g.selves.add(c)
 }
 
-// gone takes a connection that is over out of everything.
+// gone takes a connection that its shard has dropped out of everything else.
 func (g *Gateway) gone(c *Conn) {
-	c.room.leave(c)
-	g.cfg.Presence.Leave(c.room.roomID, c.entered)
+	c.room.left(c)
+	g.cfg.Presence.Leave(c.room.roomID, *c.entered)
 	if c.userID != "" {
 		g.roster.remove(c)
 	}
-	g.forgetConn(c)
-	g.open.Add(-1)
+	g.dismissed()
 }
 
-func (g *Gateway) forgetConn(c *Conn) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	delete(g.conns, c)
+// dismissed counts out what admit has counted.
+func (g *Gateway) dismissed() {
 	g.metrics.connections.Dec()
+	g.open.Add(-1)
+	g.serving.Done()
 }
 
 // all returns the connections of this moment.
 func (g *Gateway) all() []*Conn {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	conns := make([]*Conn, 0, len(g.conns))
-	for c := range g.conns {
-		conns = append(conns, c)
+	var conns []*Conn
+	for _, s := range g.shards {
+		s.mu.Lock()
+		conns = append(conns, s.conns...)
+		s.mu.Unlock()
 	}
 	return conns
 }
@@ -439,12 +460,9 @@ func (g *Gateway) readSelvesAgain() {
 	}
 }
 
-// sweepEvery is how often timeouts are looked at, where they are not shorter themselves.
-const sweepEvery = 500 * time.Millisecond
-
-// sweep does for all connections what is due by the clock.
-func (g *Gateway) sweep(ctx context.Context) {
-	ticker := time.NewTicker(max(time.Millisecond, min(sweepEvery, g.cfg.PingInterval/2, g.cfg.IdleTimeout/2)))
+// sweepRoster has the roster forget who has left.
+func (g *Gateway) sweepRoster(ctx context.Context) {
+	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
 	for {
 		select {
@@ -452,10 +470,6 @@ func (g *Gateway) sweep(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		now := time.Now()
-		for _, c := range g.all() {
-			c.sweep(now)
-		}
-		g.roster.forget(now)
+		g.roster.forget(time.Now())
 	}
 }

@@ -22,11 +22,12 @@ const (
 )
 
 // hub holds the rooms that have viewers on this gateway. Locks are taken in the order hub, audience,
-// queue.
+// shard.
 type hub struct {
 	// Fixed after construction.
 	cfg     *GatewayConfig
 	metrics *metrics
+	shards  []*shard
 	opened  chan *audience // to run, which starts their goroutines
 	done    chan struct{}  // closed when run has ended
 	// Called when NATS may have lost what it should have brought.
@@ -36,9 +37,9 @@ type hub struct {
 	rooms map[string]*audience
 }
 
-func newHub(cfg *GatewayConfig, m *metrics) *hub {
+func newHub(cfg *GatewayConfig, m *metrics, shards []*shard) *hub {
 	return &hub{
-		cfg: cfg, metrics: m,
+		cfg: cfg, metrics: m, shards: shards,
 		opened: make(chan *audience), done: make(chan struct{}),
 		rooms: make(map[string]*audience),
 	}
@@ -190,7 +191,7 @@ func (h *hub) retire(a *audience) bool {
 	defer h.mu.Unlock()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.conns) > 0 || time.Since(a.emptySince) < a.linger() {
+	if a.online > 0 || time.Since(a.emptySince) < a.linger() {
 		return false
 	}
 	// Who waits for a room that could not be read learns that from the room itself.

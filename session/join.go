@@ -31,17 +31,14 @@ func (a *audience) enter(c *Conn, after int64, resume bool) error {
 		w := &proto.SessionWelcome{Resumed: true, Seq: a.snap.w.Seq, ServerTimeMs: now.UnixMilli()}
 		frame := welcomeFrame(w)
 		frame.Events = append(frame.Events, missed...)
-		c.queue.pushOwn(frame)
+		a.admit(c, func() { c.queue.pushOwn(frame) })
 	} else {
 		m, err := a.welcomeMessage(c.format, now)
 		if err != nil {
 			return err
 		}
-		c.queue.pushMessage(m)
+		a.admit(c, func() { c.queue.pushMessage(m) })
 	}
-	c.slot = len(a.conns)
-	a.conns = append(a.conns, c)
-	a.formats[c.format]++
 	if resumed {
 		return nil
 	}
@@ -55,17 +52,27 @@ func (a *audience) enter(c *Conn, after int64, resume bool) error {
 	return nil
 }
 
-// leave takes c out of the room.
-func (a *audience) leave(c *Conn) {
+// admit puts c into its row, with the welcome queued. Called with a.mu.
+func (a *audience) admit(c *Conn, welcome func()) {
+	s := c.shard
+	s.mu.Lock()
+	welcome()
+	c.seen = a.flushes
+	s.add(c, &a.rows[s.index])
+	s.mu.Unlock()
+	a.online++
+	a.present[s.index]++
+	a.formats[c.format]++
+}
+
+// left counts c out, which is in its row no more.
+func (a *audience) left(c *Conn) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	last := len(a.conns) - 1
-	a.conns[c.slot] = a.conns[last]
-	a.conns[c.slot].slot = c.slot
-	a.conns[last] = nil
-	a.conns = a.conns[:last]
+	a.online--
+	a.present[c.shard.index]--
 	a.formats[c.format]--
-	if last == 0 {
+	if a.online == 0 {
 		a.emptySince = time.Now()
 		a.nudge()
 	}
@@ -85,12 +92,13 @@ func (a *audience) resume(c *Conn, requestID string, after int64) error {
 		}
 		missed, w = nil, a.whole[c.format]
 	}
-	c.send(&proto.ServerFrame{
+	// Not ahead of flushes that the snapshot contains.
+	c.shard.post(post{conn: c, frame: &proto.ServerFrame{
 		Events: missed,
 		Replies: []*proto.Reply{{RequestId: requestID, Result: &proto.Reply_Ok{
 			Ok: &proto.Ok{Value: &proto.Ok_SessionWelcome{SessionWelcome: w}},
 		}}},
-	})
+	}})
 	return nil
 }
 
@@ -129,10 +137,7 @@ func (a *audience) welcomeMessage(f proto.Format, now time.Time) (*message, erro
 	if err != nil {
 		return nil, fmt.Errorf("welcome of room %s: %w", a.roomID, err)
 	}
-	m, err := newMessage(f, data)
-	if err != nil {
-		return nil, err
-	}
+	m := newMessage(f, data)
 	a.welcome[f], a.whole[f], a.builtAt[f] = m, whole, now
 	return m, nil
 }

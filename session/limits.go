@@ -17,6 +17,7 @@ const (
 	DefaultChatPerViewer  = 20 // for LIVECART_CHAT_PER_VIEWER; the config's own zero lets all through
 	DefaultMaxConns       = 100_000
 	DefaultMaxHandshakes  = 1024
+	DefaultJoinRate       = 5000 // handshakes a second
 	DefaultConnsPerUser   = 8
 	DefaultCommandRate    = 20 // a second and connection
 	DefaultCommandBurst   = 40
@@ -24,6 +25,7 @@ const (
 	DefaultBuyRate        = 5                 // flash_buy a second, user and gateway
 	DefaultMaxInFlight    = proto.MaxCommands // a whole frame
 	DefaultQueueBytes     = 256 << 10
+	DefaultBacklogBytes   = 256 << 20
 	DefaultPingInterval   = 25 * time.Second
 	DefaultIdleTimeout    = 60 * time.Second
 	DefaultWriteTimeout   = 10 * time.Second
@@ -35,6 +37,18 @@ const (
 const (
 	// MaxLikes is the most that one like_send adds.
 	MaxLikes = 100
+	// leastRetry and retrySpread say when a client that was turned away is to come again.
+	leastRetry  = time.Second
+	retrySpread = 4 * time.Second
+	// MessageTimeout is how long the rest of a message may take that began to come.
+	MessageTimeout = 10 * time.Second
+	// closeWait is how long a client has to answer a close frame, and a refused one to read it.
+	closeWait = 2 * time.Second
+	// lingerBytes is how much of a refused client's messages is read away so that the close frame arrives.
+	lingerBytes = 1 << 20
+	// maxHeldTotal bounds what a shard holds of messages that have not come whole: 8,000 of a client's
+	// longest frames.
+	maxHeldTotal = 128 << 20
 	// ExpiryNotice is how long before a token's end session_expiring comes.
 	ExpiryNotice = 60 * time.Second
 )
@@ -43,9 +57,9 @@ const (
 func (c *GatewayConfig) check() error {
 	for name, value := range map[string]int64{
 		"RoomTick": int64(c.RoomTick), "ChatPerViewer": int64(c.ChatPerViewer),
-		"MaxConns": int64(c.MaxConns), "MaxHandshakes": int64(c.MaxHandshakes), "ConnsPerUser": int64(c.ConnsPerUser),
+		"MaxConns": int64(c.MaxConns), "MaxHandshakes": int64(c.MaxHandshakes), "JoinRate": int64(c.JoinRate), "ConnsPerUser": int64(c.ConnsPerUser),
 		"CommandRate": int64(c.CommandRate), "CommandBurst": int64(c.CommandBurst), "ExcessTimeout": int64(c.ExcessTimeout),
-		"BuyRate": int64(c.BuyRate), "MaxInFlight": int64(c.MaxInFlight), "QueueBytes": int64(c.QueueBytes),
+		"BuyRate": int64(c.BuyRate), "MaxInFlight": int64(c.MaxInFlight), "QueueBytes": int64(c.QueueBytes), "BacklogBytes": int64(c.BacklogBytes),
 		"PingInterval": int64(c.PingInterval), "IdleTimeout": int64(c.IdleTimeout), "WriteTimeout": int64(c.WriteTimeout),
 		"CommandTimeout": int64(c.CommandTimeout), "Linger": int64(c.Linger), "DrainTimeout": int64(c.DrainTimeout),
 	} {
@@ -59,6 +73,7 @@ func (c *GatewayConfig) check() error {
 func (c *GatewayConfig) setDefaults() {
 	c.MaxConns = cmp.Or(c.MaxConns, DefaultMaxConns)
 	c.MaxHandshakes = cmp.Or(c.MaxHandshakes, DefaultMaxHandshakes)
+	c.JoinRate = cmp.Or(c.JoinRate, DefaultJoinRate)
 	c.ConnsPerUser = cmp.Or(c.ConnsPerUser, DefaultConnsPerUser)
 	c.CommandRate = cmp.Or(c.CommandRate, DefaultCommandRate)
 	c.CommandBurst = cmp.Or(c.CommandBurst, DefaultCommandBurst)
@@ -66,6 +81,7 @@ func (c *GatewayConfig) setDefaults() {
 	c.BuyRate = cmp.Or(c.BuyRate, DefaultBuyRate)
 	c.MaxInFlight = cmp.Or(c.MaxInFlight, DefaultMaxInFlight)
 	c.QueueBytes = cmp.Or(c.QueueBytes, DefaultQueueBytes)
+	c.BacklogBytes = cmp.Or(c.BacklogBytes, DefaultBacklogBytes)
 	c.PingInterval = cmp.Or(c.PingInterval, DefaultPingInterval)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, DefaultIdleTimeout)
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, DefaultWriteTimeout)

@@ -249,9 +249,7 @@ func TestHandshakesAreLimited(t *testing.T) {
 	}
 	g.handshakes.Add(-1)
 	g.dial(t, dial{}).welcome()
-	if n := g.handshakes.Load(); n != 0 {
-		t.Errorf("%d handshakes are left over", n)
-	}
+	eventually(t, "no handshake is left over", func() bool { return g.handshakes.Load() == 0 })
 }
 
 func TestTokenExpiryIsAnnouncedAndClosesUnlessRefreshed(t *testing.T) {
@@ -263,10 +261,10 @@ func TestTokenExpiryIsAnnouncedAndClosesUnlessRefreshed(t *testing.T) {
 	}
 	now := time.Now()
 	expires := now.Add(10 * time.Minute)
-	c := newConn(&Gateway{cfg: cfg, metrics: m}, nil, Viewer{ID: "vera", ExpiresAt: expires}, proto.Binary, nil, now)
+	c := newConn(&Gateway{cfg: cfg, metrics: m}, nil, new(shard), Viewer{ID: "vera", ExpiresAt: expires}, proto.Binary, now)
 	sweep := func(at time.Time) work {
 		c.lastRead.Store(at.UnixNano())
-		c.pingedAt = at
+		c.pingAt = at.Add(time.Hour)
 		c.sweep(at)
 		return c.queue.next()
 	}
@@ -319,7 +317,7 @@ func TestSilentConnectionIsClosedAndPongsKeepOneOpen(t *testing.T) {
 	eventually(t, "the silent one is ended", func() bool {
 		ended := 0
 		for _, c := range g.all() {
-			if c.queue.ended() {
+			if c.over() {
 				ended++
 			}
 		}

@@ -1,10 +1,6 @@
 package session
 
-import (
-	"sync"
-
-	"livecart/proto"
-)
+import "livecart/proto"
 
 // mergeBytes bounds how far replies and private events are merged into one frame.
 const mergeBytes = 8 << 10
@@ -12,22 +8,24 @@ const mergeBytes = 8 << 10
 // keepItems is how much room an empty queue keeps, for the next flush.
 const keepItems = 16
 
-// queue is what a connection has still to send, bounded in bytes. Comments are taken while it is
-// less than a quarter full, and given up again when something that may not be dropped needs the
+// queue is what a connection has still to send, bounded in bytes. While the socket takes what it is
+// offered nothing stays here. Once it is full, comments are not taken at all, or, where spare is set,
+// only up to that; those that wait are given up when something that may not be dropped needs the
 // room; when that does not suffice the queue is over.
 //
-// Safe for concurrent use; nothing blocks in it but wait's channel.
+// Guarded by the lock of the connection's shard.
 type queue struct {
 	format proto.Format
 	limit  int
-	// Holds a token while there may be something to do for the writer.
-	wake chan struct{}
+	// How many bytes may wait, comments among them, while the socket is full.
+	spare int
+	// The socket is full.
+	stuck bool
 
-	mu    sync.Mutex
 	items []item // from head on; the ones before are taken
 	head  int
 	bytes int
-	// Size of what the writer took and has not finished.
+	// Size of what was taken and is not written yet.
 	inFlight int
 	// Comments that this viewer lost and was not told of yet: its own loss, and what frames that it
 	// never got would have said.
@@ -44,36 +42,31 @@ type item struct {
 	size int
 }
 
+// itemBytes is what an item costs beside its message, so that a bound in bytes holds for small ones.
+const itemBytes = 40
+
 // ending says how a connection is closed.
 type ending struct {
 	code int
 	text string
 	// Whether what is queued is sent before.
 	flush bool
+	// Whether what the client is still sending is read away, so that it sees why.
+	linger bool
 }
 
-func newQueue(f proto.Format, limit int) *queue {
-	return &queue{format: f, limit: limit, wake: make(chan struct{}, 1)}
-}
-
-func (q *queue) signal() {
-	select {
-	case q.wake <- struct{}{}:
-	default:
-	}
+func newQueue(f proto.Format, limit int) queue {
+	return queue{format: f, limit: limit}
 }
 
 // pushRoom queues a flush of the room and returns how many comments this viewer loses by it. It
 // reports false when the queue is full of what may not be dropped.
 func (q *queue) pushRoom(b *broadcast) (lost int, ok bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	if q.end != nil {
 		return 0, true
 	}
-	defer q.signal()
 	whole := b.whole[q.format]
-	if b.chats == 0 || q.load() == 0 || q.load()+whole.size <= q.limit/4 {
+	if b.chats == 0 || !q.stuck || q.load()+whole.size <= q.spare {
 		lost, ok = q.admit(item{room: b, msg: whole, size: whole.size})
 		return lost, ok
 	}
@@ -89,27 +82,22 @@ func (q *queue) pushRoom(b *broadcast) (lost int, ok bool) {
 
 // pushMessage queues a message of shared bytes that may not be dropped.
 func (q *queue) pushMessage(m *message) (lost int, ok bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	if q.end != nil {
 		return 0, true
 	}
-	defer q.signal()
 	return q.admit(item{msg: m, size: m.size})
 }
 
 // pushOwn queues a frame for this viewer alone, merging it into the last one where that is waiting.
 func (q *queue) pushOwn(frame *proto.ServerFrame) (lost int, ok bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	if q.end != nil {
 		return 0, true
 	}
-	defer q.signal()
 	size := proto.Size(frame)
 	if q.format == proto.JSON {
 		size *= 2 // near enough for a bound
 	}
+	size += itemBytes
 	if n := len(q.items); n > q.head && q.items[n-1].own != nil && q.items[n-1].size+size <= mergeBytes && q.bytes+size <= q.limit {
 		last := &q.items[n-1]
 		last.own.Events = append(last.own.Events, frame.Events...)
@@ -170,20 +158,15 @@ func (q *queue) skip(b *broadcast) {
 	q.sampled += b.sampled
 }
 
-// requestPing has the writer send a ping before what it sends next.
+// requestPing has a ping sent before what is sent next.
 func (q *queue) requestPing() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	if q.end == nil {
 		q.ping = true
-		q.signal()
 	}
 }
 
 // finish ends the queue: nothing is taken any more. The first call decides how and reports true.
 func (q *queue) finish(e ending) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	if q.end != nil {
 		return false
 	}
@@ -191,18 +174,15 @@ func (q *queue) finish(e ending) bool {
 	if !e.flush {
 		q.items, q.head, q.bytes, q.skipped, q.sampled = nil, 0, 0, 0, 0
 	}
-	q.signal()
 	return true
 }
 
 // ended reports whether the queue takes nothing any more.
 func (q *queue) ended() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	return q.end != nil
 }
 
-// work is what the writer does next; the zero value: wait.
+// work is what is written next; the zero value: nothing.
 type work struct {
 	ping bool
 	msg  *message
@@ -212,8 +192,6 @@ type work struct {
 
 // next takes the next work. Calling it says that the work before is done.
 func (q *queue) next() work {
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	q.inFlight = 0
 	switch {
 	case q.ping && q.end == nil:

@@ -45,14 +45,15 @@ func TestSlowViewerLosesWholeFlushesOfComments(t *testing.T) {
 	b := flushOf(t, 10, 3)
 	q := newQueue(proto.Binary, 8*b.whole[proto.Binary].size)
 	q.pushRoom(b)
-	q.next() // the writer is stuck in it
+	q.next()
+	q.stuck, q.spare = true, q.limit/4 // in the middle of it
 	for range 5 {
 		if _, ok := q.pushRoom(b); !ok {
 			t.Fatal("comments ended the connection")
 		}
 	}
 	// A quarter of the queue holds two flushes: the one being written and one more.
-	messages, skipped, sampled := drainQueue(q)
+	messages, skipped, sampled := drainQueue(&q)
 	if messages != 1 || skipped != 40 || sampled != 12 {
 		t.Errorf("%d messages, %d skipped, %d sampled", messages, skipped, sampled)
 	}
@@ -73,7 +74,7 @@ func TestStateDisplacesQueuedComments(t *testing.T) {
 		t.Fatalf("ok %v, lost %d", ok, lost)
 	}
 	// The numbered event of the displaced flush is still there.
-	messages, skipped, sampled := drainQueue(q)
+	messages, skipped, sampled := drainQueue(&q)
 	if messages != 3 || skipped != 20 || sampled != 2 {
 		t.Errorf("%d messages, %d skipped, %d sampled", messages, skipped, sampled)
 	}
@@ -141,6 +142,8 @@ func TestFinishedQueueTakesNothingMore(t *testing.T) {
 func TestQueueAccountsForEveryComment(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		q := newQueue(proto.Binary, rapid.IntRange(200, 4000).Draw(t, "limit"))
+		q.stuck = true
+		q.spare = rapid.SampledFrom([]int{0, q.limit / 4}).Draw(t, "spare")
 		var pushed, sampledIn, states int
 		var sent, told, sampledOut uint32
 		kept, lost := 0, 0

@@ -42,10 +42,12 @@ func loneConn(t testing.TB, f proto.Format) *Conn {
 		metrics: m, roster: newRoster(8, 5), work: t.Context(),
 	}
 	g.cfg.setDefaults()
-	g.hub = newHub(&g.cfg, m)
+	// It does not run: what is posted waits in it.
+	s := &shard{gw: g, wake: make(chan struct{}, 1)}
+	g.hub = newHub(&g.cfg, m, []*shard{s})
 	room := newAudience(g.hub, "demo")
 	room.snap = newSnapshot(&proto.SessionWelcome{Seq: 3, Room: &proto.Room{Id: "demo"}})
-	return newConn(g, room, Viewer{ID: "vera", Role: proto.Role_ROLE_VIEWER, Rooms: []string{AllRooms}}, f, nil, time.Now())
+	return newConn(g, room, s, Viewer{ID: "vera", Role: proto.Role_ROLE_VIEWER, Rooms: []string{AllRooms}}, f, time.Now())
 }
 
 // Whatever a client sends, each command is answered once under its request_id, a frame that is no
@@ -88,6 +90,9 @@ func FuzzReceive(f *testing.F) {
 			defer c.mu.Unlock()
 			return c.running == 0
 		})
+		for _, p := range c.shard.takePosts() {
+			c.shard.serve(p)
+		}
 		for w := c.queue.next(); w.own != nil; w = c.queue.next() {
 			for _, r := range w.own.Replies {
 				want[r.RequestId]--

@@ -98,7 +98,7 @@ func (s *selfReader) round(ctx context.Context) error {
 func (s *selfReader) again(conns []*Conn) {
 	var open []*Conn
 	for _, c := range conns {
-		if !c.queue.ended() {
+		if !c.over() {
 			open = append(open, c)
 		}
 	}

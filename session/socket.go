@@ -1,132 +1,152 @@
 package session
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/gorilla/websocket"
-
-	"livecart/proto"
 )
 
-const (
-	// closeWait is how long a client has to answer a close frame, and a refused one to read it.
-	closeWait = 2 * time.Second
-	// lingerBytes is how much of a refused message is read away so that the close frame arrives.
-	lingerBytes = 1 << 20
-)
-
-// serve reads until the connection is over, then takes it out of everything. Its writer has ended
-// when it returns.
-func (c *Conn) serve() {
-	c.ws.SetReadLimit(proto.MaxClientFrame)
-	c.ws.SetPongHandler(func(string) error {
-		c.lastRead.Store(time.Now().UnixNano())
-		return nil
-	})
-	written := make(chan struct{})
-	// Ends when the queue is finished or the socket closed, both below.
-	go func() {
-		defer close(written)
-		c.write()
-	}()
-	err := c.read()
-	c.queue.finish(ending{})
-	c.gw.gone(c)
-	if errors.Is(err, websocket.ErrReadLimit) {
-		// The writer first, or its last word on the read deadline cuts the lingering short. It ends by
-		// itself: within its timeout where a message is being written, else at once.
-		<-written
-		c.linger()
-	}
-	c.ws.Close()
-	<-written
+// socket is a connection's way out. Its methods are called with the lock of the connection's shard,
+// and none of them blocks.
+type socket interface {
+	// write offers bytes, which are not changed afterwards, and returns how many were taken. Fewer than
+	// all, without an error: there is no more room, and Conn.writable is called when there is.
+	write(p []byte) (int, error)
+	// endWrites tells the client that nothing more comes. What it sends can still be read.
+	endWrites()
+	// close gives the socket up at once.
+	close()
 }
 
-func (c *Conn) read() error {
-	for {
-		_, data, err := c.ws.ReadMessage()
-		if err != nil {
-			return err
-		}
-		c.lastRead.Store(time.Now().UnixNano())
-		if !c.queue.ended() {
-			c.receive(data)
-		}
+// wire is the net.Conn under a gorilla connection, which we use for its handshake and to read. What
+// gorilla writes by itself, once the handshake is over, are control frames: they take their turn in
+// the connection's queue, or they would land in the middle of a frame that is half written.
+type wire struct {
+	net.Conn        // what was hijacked; nil for a frameReader
+	owner    *Conn  // whose frames are read; nil during the handshake
+	answer   []byte // to the handshake: it goes out together with the welcome, in one write
+	fed      bool   // reads come from feed
+	feed     []byte // whole frames
+}
+
+// errStarved says that gorilla asked for more than the whole frames that it was given.
+var errStarved = errors.New("session: a frame was cut at the wrong place")
+
+func (w *wire) Read(p []byte) (int, error) {
+	if !w.fed {
+		return w.Conn.Read(p)
+	}
+	if len(w.feed) == 0 {
+		return 0, errStarved
+	}
+	n := copy(p, w.feed)
+	w.feed = w.feed[n:]
+	return n, nil
+}
+
+func (w *wire) Write(p []byte) (int, error) {
+	if w.owner == nil {
+		w.answer = append(w.answer, p...)
+		return len(p), nil
+	}
+	w.owner.sendControl(append([]byte(nil), p...))
+	return len(p), nil
+}
+
+// SetDeadline and SetWriteDeadline are for writes that wait, and none does.
+func (*wire) SetDeadline(time.Time) error      { return nil }
+func (*wire) SetWriteDeadline(time.Time) error { return nil }
+
+// turnAway answers the handshake and closes the socket, which no connection was made of.
+func (w *wire) turnAway(code int, text string) {
+	w.answer = append(w.answer, frameBytes(websocket.CloseMessage, websocket.FormatCloseMessage(code, text))...)
+	// Who does not read it sees the end of the socket.
+	_ = w.Conn.SetWriteDeadline(time.Now().Add(leastGoodbye))
+	_, _ = w.Conn.Write(w.answer)
+	w.Conn.Close()
+}
+
+// hijacker puts a wire under the connection that gorilla takes over.
+type hijacker struct {
+	http.ResponseWriter
+	wire *wire
+}
+
+func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	h.wire.Conn = conn
+	return h.wire, buffered, nil
+}
+
+// asyncSocket writes with a goroutine of its own: for TLS, and for systems without a loop of ours. It
+// takes one write at a time, whole, and is full until that is done.
+type asyncSocket struct {
+	conn    net.Conn
+	timeout time.Duration
+	out     chan []byte // of one
+	busy    bool
+	closed  bool
+}
+
+func newAsyncSocket(conn net.Conn, timeout time.Duration) *asyncSocket {
+	return &asyncSocket{conn: conn, timeout: timeout, out: make(chan []byte, 1)}
+}
+
+func (s *asyncSocket) write(p []byte) (int, error) {
+	switch {
+	case s.closed:
+		return 0, net.ErrClosed
+	case s.busy:
+		return 0, nil
+	}
+	s.busy = true
+	s.out <- p // has room: run has taken what was there before
+	return len(p), nil
+}
+
+// endWrites has run do it, as a TLS connection says so to its peer, which may take a moment.
+func (s *asyncSocket) endWrites() {
+	if !s.closed && !s.busy {
+		s.busy = true
+		s.out <- nil
 	}
 }
 
-// linger lets a client that is still sending read why it is refused: closing at once would reset
-// the connection and lose the close frame.
-func (c *Conn) linger() {
-	half, ok := c.ws.NetConn().(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil {
+func (s *asyncSocket) close() {
+	if s.closed {
 		return
 	}
-	_ = c.ws.NetConn().SetReadDeadline(time.Now().Add(closeWait))
-	_, _ = io.Copy(io.Discard, io.LimitReader(c.ws.NetConn(), lingerBytes))
+	s.closed = true
+	close(s.out)
+	// So that a write that is under way ends; run closes the socket.
+	_ = s.conn.SetDeadline(time.Unix(1, 0))
 }
 
-// write sends what is queued until the queue is finished or the socket fails.
-func (c *Conn) write() {
-	for {
-		w := c.queue.next()
-		var err error
-		switch {
-		case w.ping:
-			err = c.ws.WriteControl(websocket.PingMessage, nil, time.Now().Add(c.gw.cfg.WriteTimeout))
-		case w.msg != nil:
-			err = c.writeMessage(w.msg)
-		case w.own != nil:
-			var m *message
-			if m, err = encodeMessage(c.format, w.own); err != nil {
-				c.gw.cfg.Log.Error("a frame was lost", "err", err)
-				err = nil
-				continue
-			}
-			err = c.writeMessage(m)
-		case w.end != nil:
-			c.writeClose(w.end)
-			return
-		default:
-			<-c.queue.wake
-			continue
-		}
-		if err != nil {
-			c.fail(err)
-			return
+// run writes until the socket is closed. done is told of each write that has ended.
+func (s *asyncSocket) run(done func(error)) {
+	for p := range s.out {
+		_ = s.conn.SetWriteDeadline(time.Now().Add(s.timeout))
+		if p != nil {
+			_, err := s.conn.Write(p)
+			done(err)
+		} else if half, ok := s.conn.(interface{ CloseWrite() error }); ok {
+			_ = half.CloseWrite() // what fails here ends with the socket
 		}
 	}
+	s.conn.Close()
 }
 
-func (c *Conn) writeMessage(m *message) error {
-	if err := c.ws.SetWriteDeadline(time.Now().Add(c.gw.cfg.WriteTimeout)); err != nil {
-		return err
-	}
-	return c.ws.WritePreparedMessage(m.prepared)
-}
-
-// writeClose says goodbye and leaves the reader a moment for the client's answer.
-func (c *Conn) writeClose(e *ending) {
-	if e.code != 0 {
-		goodbye := websocket.FormatCloseMessage(e.code, e.text)
-		if c.ws.WriteControl(websocket.CloseMessage, goodbye, time.Now().Add(closeWait)) == nil {
-			_ = c.ws.SetReadDeadline(time.Now().Add(closeWait))
-			return
-		}
-	}
-	_ = c.ws.SetReadDeadline(time.Now())
-}
-
-// fail ends a connection that cannot be written to. A viewer that did not read for a whole write
-// timeout is as slow as one whose queue is full.
-func (c *Conn) fail(err error) {
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		c.shutSlow()
-	}
-	c.queue.finish(ending{})
-	_ = c.ws.SetReadDeadline(time.Now())
+// linger reads away what a refused client is still sending, so that the close frame arrives: closing
+// at once would reset the connection and lose it.
+func linger(conn net.Conn) {
+	_ = conn.SetReadDeadline(time.Now().Add(closeWait))
+	_, _ = io.Copy(io.Discard, io.LimitReader(conn, lingerBytes))
 }

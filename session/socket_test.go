@@ -34,7 +34,7 @@ func TestSlowViewerIsClosedAndItsNeighbourFeelsNothing(t *testing.T) {
 	// State may not be dropped: it fills the kernel's buffers and then the queue.
 	sent := int64(0)
 	longest := time.Duration(0)
-	for !stuck.queue.ended() {
+	for !stuck.over() {
 		if sent++; sent > 50_000 {
 			t.Fatal("the slow viewer is never closed")
 		}
@@ -63,7 +63,7 @@ func TestSlowViewerThatReadsAgainIsToldWhy(t *testing.T) {
 	slow := g.dial(t, dial{token: w.token("slow", "viewer", 0), deaf: true, small: true})
 	eventually(t, "it is here", func() bool { return len(g.all()) == 1 })
 	c := g.all()[0]
-	for n := int64(1); !c.queue.ended(); n++ {
+	for n := int64(1); !c.over(); n++ {
 		w.publish("demo", &proto.Event{Seq: n, Event: &proto.Event_ChatSettings{ChatSettings: &proto.ChatSettings{BlockedTerms: []string{pad}}}})
 		if n%50 == 0 {
 			w.flush()
@@ -96,9 +96,9 @@ func TestSkippedCommentsAreTold(t *testing.T) {
 	}
 	skipping := func() bool {
 		for _, c := range g.all() {
-			c.queue.mu.Lock()
+			c.shard.mu.Lock()
 			lag := c.queue.skipped
-			c.queue.mu.Unlock()
+			c.shard.mu.Unlock()
 			if lag > 500 {
 				lagging = c
 				return true
@@ -118,7 +118,7 @@ func TestSkippedCommentsAreTold(t *testing.T) {
 			return got+skipped == sent
 		})
 	}
-	if lagging.queue.ended() {
+	if lagging.over() {
 		t.Fatal("comments closed the connection")
 	}
 	// State still comes, after it reads again, and the sum is right.

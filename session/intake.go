@@ -1,0 +1,146 @@
+package session
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/gorilla/websocket"
+
+	"livecart/proto"
+)
+
+// maxFragments bounds the frames of a message whose last one is still to come, their headers included:
+// frames that carry nothing cost the client six bytes each.
+const maxFragments = 2 * proto.MaxClientFrame
+
+// intakeBuffer is what one reading needs: what was held, and at least a whole frame beside it.
+const intakeBuffer = maxFragments + 2*(proto.MaxClientFrame+maxHeader)
+
+// maxHeader is the longest header that a client's frame has.
+const maxHeader = 14
+
+// An empty message of a client. It follows a control frame into gorilla, which would wait for a
+// message otherwise, and any error of a read is for ever in gorilla, "would block" as well.
+var emptyMessage = []byte{0x80 | websocket.BinaryMessage, 0x80, 0, 0, 0, 0}
+
+// intake cuts what one client sends into what gorilla can read to the end: whole messages, and
+// control frames as soon as they are there. Everything that is against the protocol goes to gorilla
+// at once, for it to say so. Not safe for concurrent use.
+type intake struct {
+	// Frames of a message whose end is missing, from rest on the beginning of the next one.
+	held []byte
+	rest int
+	size int // bytes of the message so far
+}
+
+// fill copies what is held to the beginning of buf, and returns how much that is.
+func (in *intake) fill(buf []byte) int { return copy(buf, in.held) }
+
+// take goes through data, which begins with what was held, has r read it and hands each message to
+// message. What is incomplete is held. An error ends the connection, and r as well; gorilla has
+// answered with a close frame where one is due.
+func (in *intake) take(r *frameReader, data []byte, message func(kind int, data []byte)) error {
+	begin, at := 0, in.rest
+	for {
+		h, ok := cutHeader(data[at:])
+		if !ok {
+			break
+		}
+		end := at + h.size + h.length
+		switch {
+		case h.bad:
+			_, _, err := r.feed(data[at:])
+			return err
+		case h.length > proto.MaxClientFrame, !h.control && in.size+h.length > proto.MaxClientFrame:
+			// The header is enough to be refused by.
+			_, _, err := r.feed(data[begin : at+h.size])
+			return err
+		case end > len(data):
+			ok = false
+		case h.control:
+			if _, _, err := r.feed(append(data[at:end:end], emptyMessage...)); err != nil {
+				return err
+			}
+			// Cut it out of the message around it.
+			copy(data[begin+end-at:], data[begin:at])
+			begin, at = begin+end-at, end
+		case h.last:
+			kind, payload, err := r.feed(data[begin:end])
+			if err != nil {
+				return err
+			}
+			message(kind, payload)
+			begin, at, in.size = end, end, 0
+		default:
+			at = end
+			in.size += h.length
+		}
+		if !ok {
+			break
+		}
+	}
+	if at-begin > maxFragments {
+		return errManyFragments
+	}
+	in.hold(data[begin:], at-begin)
+	return nil
+}
+
+// errManyFragments says that a message comes in more pieces than it has bytes.
+var errManyFragments = errors.New("session: a message of too many fragments")
+
+// hold keeps what is incomplete. Nothing is kept of the memory for it while there is nothing.
+func (in *intake) hold(data []byte, rest int) {
+	in.rest = rest
+	if len(data) == 0 {
+		in.held = nil
+		return
+	}
+	in.held = append(in.held[:0], data...)
+}
+
+// header is the beginning of a client's frame.
+type header struct {
+	size, length  int
+	control, last bool
+	// What gorilla refuses for its first two bytes.
+	bad bool
+}
+
+// cutHeader reads a header; false where it is incomplete. A length that does not fit is a large one.
+func cutHeader(data []byte) (h header, ok bool) {
+	if len(data) < 2 {
+		return header{}, false
+	}
+	const (
+		final, reserved, masked = 0x80, 0x70, 0x80
+		longestControl          = 125
+	)
+	op := int(data[0] & 0xf)
+	h.control, h.last = op >= websocket.CloseMessage, data[0]&final != 0
+	h.length = int(data[1] &^ masked)
+	h.bad = data[0]&reserved != 0 || data[1]&masked == 0 ||
+		op > websocket.BinaryMessage && op < websocket.CloseMessage || op > websocket.PongMessage ||
+		h.control && (!h.last || h.length > longestControl)
+	if h.bad {
+		return h, true
+	}
+	extended := 0
+	switch h.length {
+	case 126:
+		extended = 2
+	case 127:
+		extended = 8
+	}
+	h.size = 2 + extended + 4
+	if len(data) < h.size {
+		return header{}, false
+	}
+	switch extended {
+	case 2:
+		h.length = int(binary.BigEndian.Uint16(data[2:]))
+	case 8:
+		h.length = int(min(binary.BigEndian.Uint64(data[2:]), 1<<30))
+	}
+	return h, true
+}

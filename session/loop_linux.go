@@ -1,0 +1,241 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxReady is how many sockets are asked for at a time.
+const maxReady = 256
+
+// unsentBytes is how much the kernel may hold of a connection that is not even on its way: what lies
+// there is late already and can be neither taken back nor counted.
+const unsentBytes = 128 << 10
+
+// loop reads the sockets of a shard with one goroutine and one buffer, whatever their number. The
+// epoll instance is itself waited for by Go's own poller, so that an idle loop holds no thread.
+type loop struct {
+	// Fixed after construction.
+	shard *shard
+	epoll int
+	file  *os.File
+	raw   syscall.RawConn
+
+	// Owned by run.
+	buf    []byte
+	reader *frameReader
+
+	// Guarded by the shard's lock.
+	byFD []*Conn
+}
+
+func newLoop(s *shard) (*loop, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	reader, err := newFrameReader()
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	l := &loop{shard: s, epoll: fd, file: os.NewFile(uintptr(fd), "epoll"), buf: make([]byte, intakeBuffer), reader: reader}
+	if l.raw, err = l.file.SyscallConn(); err != nil {
+		l.file.Close()
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	return l, nil
+}
+
+func (l *loop) stop() { l.file.Close() }
+
+// run reads until stop is called.
+func (l *loop) run() {
+	events := make([]unix.EpollEvent, maxReady)
+	for {
+		n := 0
+		var failed error
+		err := l.raw.Read(func(fd uintptr) bool {
+			n, failed = unix.EpollWait(int(fd), events, 0)
+			return n != 0
+		})
+		switch {
+		case err != nil:
+			return // stopped
+		case failed != nil && !errors.Is(failed, unix.EINTR):
+			l.shard.gw.cfg.Log.Error("sockets cannot be waited for", "err", failed)
+			return
+		}
+		for _, ev := range events[:max(n, 0)] {
+			l.ready(int(ev.Fd), ev.Events)
+		}
+	}
+}
+
+// ready serves one socket. Its descriptor may have been closed since the event, and even opened again
+// for another connection of this loop: that one has nothing to read then.
+func (l *loop) ready(fd int, events uint32) {
+	s := l.shard
+	s.mu.Lock()
+	c := l.byFD[fd]
+	if c == nil {
+		s.mu.Unlock()
+		return
+	}
+	sock := c.sock.(*fdSocket)
+	if events&unix.EPOLLOUT != 0 {
+		sock.watch(unix.EPOLLIN | unix.EPOLLRDHUP)
+		c.writable(nil)
+	}
+	if events&^unix.EPOLLOUT == 0 || c.state == gone {
+		s.mu.Unlock()
+		return
+	}
+	held := 0
+	if !sock.deaf {
+		held = c.in.fill(l.buf)
+	}
+	n, err := rawRead(fd, l.buf[held:])
+	s.mu.Unlock()
+	switch {
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+		return
+	case err != nil:
+		c.readEnded(&net.OpError{Op: "read", Net: "tcp", Err: err})
+		return
+	case n == 0:
+		c.readEnded(io.EOF)
+		return
+	case sock.deaf:
+		if sock.lingered += n; sock.lingered > lingerBytes {
+			c.shutAtOnce()
+		}
+		return
+	}
+	c.heard()
+	c.beginReading()
+	whole := false
+	l.reader.wire.owner = c
+	err = c.in.take(l.reader, l.buf[:held+n], func(kind int, data []byte) {
+		whole = true
+		c.message(kind, data)
+	})
+	c.endReading(len(c.in.held), whole)
+	if err != nil {
+		sock.deaf = true
+		c.readEnded(err)
+		l.renewReader()
+	}
+}
+
+// renewReader replaces a reader that has met an error.
+func (l *loop) renewReader() {
+	reader, err := newFrameReader()
+	if err != nil {
+		l.shard.gw.cfg.Log.Error("nothing is read any more", "err", err)
+		return
+	}
+	l.reader = reader
+}
+
+// fdSocket is a TCP connection's descriptor, taken from Go's own poller: an idle one costs this and its
+// place in the loop.
+type fdSocket struct {
+	loop *loop
+	fd   int
+
+	// Owned by the loop: what still comes is read away.
+	deaf     bool
+	lingered int
+}
+
+// adopt makes the descriptor under w the loop's, which reads c from it. False where that is not
+// plain TCP; it is unchanged then.
+func (l *loop) adopt(c *Conn, w *wire) (adopted bool, err error) {
+	tcp, ok := w.Conn.(*net.TCPConn)
+	if !ok {
+		return false, nil
+	}
+	defer tcp.Close() // Go's descriptor; the connection lives on in ours
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return false, fmt.Errorf("take a socket over: %w", err)
+	}
+	fd := -1
+	var failed error
+	err = raw.Control(func(theirs uintptr) {
+		fd, failed = unix.FcntlInt(theirs, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return false, fmt.Errorf("take a socket over: %w", err)
+	}
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentBytes)
+	l.shard.mu.Lock()
+	defer l.shard.mu.Unlock()
+	for len(l.byFD) <= fd {
+		l.byFD = append(l.byFD, nil)
+	}
+	l.byFD[fd] = c
+	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: int32(fd)}); err != nil {
+		l.byFD[fd] = nil
+		unix.Close(fd)
+		return true, fmt.Errorf("watch a socket: %w", err)
+	}
+	c.begin(&fdSocket{loop: l, fd: fd}, w.answer)
+	return true, nil
+}
+
+func (s *fdSocket) watch(events uint32) {
+	// It is the loop's, so this cannot fail for a reason that the next read or write does not tell.
+	_ = unix.EpollCtl(s.loop.epoll, unix.EPOLL_CTL_MOD, s.fd, &unix.EpollEvent{Events: events, Fd: int32(s.fd)})
+}
+
+func (s *fdSocket) write(p []byte) (int, error) {
+	n, err := rawWrite(s.fd, p)
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+		n, err = 0, nil
+	}
+	if err == nil && n < len(p) {
+		s.watch(unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLOUT)
+	}
+	return n, err
+}
+
+func (s *fdSocket) endWrites() { _ = unix.Shutdown(s.fd, unix.SHUT_WR) }
+
+// close is called with the shard's lock, which whoever reads or writes the descriptor holds: its number
+// may be another connection's in the next moment.
+func (s *fdSocket) close() {
+	s.loop.byFD[s.fd] = nil
+	unix.Close(s.fd) // leaves the epoll instance by that
+	s.fd = -1
+}
+
+// rawWrite and rawRead go past Go's scheduler: a socket that never blocks needs none of its
+// bookkeeping, which costs as much as a tenth of the call.
+func rawWrite(fd int, p []byte) (int, error) {
+	n, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
+
+func rawRead(fd int, p []byte) (int, error) {
+	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}

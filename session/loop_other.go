@@ -1,0 +1,13 @@
+//go:build !linux
+
+package session
+
+// loop is for Linux; elsewhere every socket has goroutines of its own.
+type loop struct{}
+
+func newLoop(*shard) (*loop, error) { return nil, nil }
+
+func (*loop) run()  {}
+func (*loop) stop() {}
+
+func (*loop) adopt(*Conn, *wire) (adopted bool, err error) { return false, nil }

@@ -1,0 +1,278 @@
+package session
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"livecart/proto"
+)
+
+// Bounds of a shard's turns.
+const (
+	// walkStep is how many connections are served between two moments in which others may have the
+	// shard's lock.
+	walkStep = 64
+	// sweepEvery is how often timeouts are looked at, where they are not shorter themselves.
+	sweepEvery = 500 * time.Millisecond
+)
+
+// shard owns some of the gateway's connections: what they are sent, their sockets and their timers.
+// A flush of a room is handed to it once, and it walks its own row of the room's connections; nothing
+// is handed over for each of them.
+type shard struct {
+	// Fixed after construction.
+	gw    *Gateway
+	index int
+	wake  chan struct{} // holds a token while there is something to do
+	loop  *loop         // nil where sockets have goroutines
+
+	// What the rooms have handed over, in order.
+	posts struct {
+		sync.Mutex
+		waiting []post
+	}
+
+	// mu guards all that the connections' fields name it for. Where it is held with others: hub,
+	// audience, roster and gateway come before, nothing after.
+	mu    sync.Mutex
+	async sync.WaitGroup // goroutines of sockets; only added to while there are connections
+	conns []*Conn
+	dead  []*Conn // dropped, for the gateway to forget
+	held  int     // bytes of messages that have not come whole yet
+	// Bytes that wait for viewers who are behind, and how many may.
+	backlog, maxBacklog int
+}
+
+// row is one room's connections on one shard. Guarded by the shard's lock.
+type row struct{ conns []*Conn }
+
+// post is what a room hands to a shard: a flush for all of a row, or a frame for one connection that
+// must not overtake the flushes before it.
+type post struct {
+	room  *audience
+	row   *row
+	flush *broadcast
+	expel []string // users whose connections are closed after it
+
+	conn  *Conn
+	frame *proto.ServerFrame
+}
+
+func newShard(g *Gateway, index, shards int) (*shard, error) {
+	s := &shard{gw: g, index: index, wake: make(chan struct{}, 1), maxBacklog: g.cfg.BacklogBytes / shards}
+	var err error
+	s.loop, err = newLoop(s)
+	return s, err
+}
+
+func (s *shard) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// post hands something over. It never waits.
+func (s *shard) post(p post) {
+	s.posts.Lock()
+	s.posts.waiting = append(s.posts.waiting, p)
+	s.posts.Unlock()
+	s.nudge()
+}
+
+// run serves the shard's connections until ctx ends; all are gone by then.
+func (s *shard) run(ctx context.Context) {
+	var listening sync.WaitGroup
+	if s.loop != nil {
+		listening.Go(s.loop.run) // ends with stop
+	}
+	cfg := &s.gw.cfg
+	ticker := time.NewTicker(max(time.Millisecond, min(sweepEvery, cfg.PingInterval/2, cfg.IdleTimeout/2)))
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-s.wake:
+		case now := <-ticker.C:
+			s.sweep(now)
+		}
+		for _, p := range s.takePosts() {
+			s.serve(p)
+		}
+		s.bury()
+	}
+	if s.loop != nil {
+		s.loop.stop()
+	}
+	listening.Wait()
+	s.async.Wait()
+}
+
+func (s *shard) takePosts() []post {
+	s.posts.Lock()
+	defer s.posts.Unlock()
+	posts := s.posts.waiting
+	s.posts.waiting = nil
+	return posts
+}
+
+func (s *shard) serve(p post) {
+	if p.conn != nil {
+		p.conn.send(p.frame)
+		return
+	}
+	lost := s.walk(p.row, p.flush)
+	s.gw.metrics.skipped.Add(float64(lost))
+	if p.flush.walking.Add(-1) == 0 {
+		s.gw.metrics.fanout.Observe(time.Since(p.flush.since).Seconds())
+		if p.flush.awaited.Load() {
+			p.room.nudge()
+		}
+	}
+	if len(p.expel) > 0 {
+		s.expel(p.row, p.expel)
+	}
+}
+
+// walk hands a flush to a row's connections and returns how many comments they lose by it. It goes
+// backwards, as who leaves meanwhile is replaced by the last one: that one was there already, and knows
+// by the flush's number. Who enters meanwhile has the flush in the welcome.
+func (s *shard) walk(r *row, b *broadcast) (lost int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, step := len(r.conns)-1, 0; i >= 0; i, step = i-1, step+1 {
+		if step == walkStep {
+			step = 0
+			s.pause()
+			if i = min(i, len(r.conns)-1); i < 0 {
+				break
+			}
+		}
+		if c := r.conns[i]; c.seen < b.number {
+			c.seen = b.number
+			lost += c.broadcast(b)
+		}
+	}
+	return lost
+}
+
+// pause lets others have the lock.
+func (s *shard) pause() {
+	s.mu.Unlock()
+	runtime.Gosched()
+	s.mu.Lock()
+}
+
+// expel closes users' connections in a row.
+func (s *shard) expel(r *row, users []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := len(r.conns) - 1; i >= 0; i-- {
+		c := r.conns[i]
+		for _, user := range users {
+			if c.userID == user {
+				c.finish(ending{code: CloseForbidden, text: string(proto.ReasonBanned), flush: true})
+			}
+		}
+	}
+}
+
+// attach gives c its socket: the answer to the handshake and what is queued go out, and what comes is
+// read. Where it fails the socket is closed, and c is to be dropped.
+func (s *shard) attach(c *Conn, ws *websocket.Conn, w *wire) error {
+	if s.loop != nil {
+		if adopted, err := s.loop.adopt(c, w); adopted || err != nil {
+			return err
+		}
+	}
+	s.attachAsync(c, ws, w)
+	return nil
+}
+
+// attachAsync has goroutines read and write.
+func (s *shard) attachAsync(c *Conn, ws *websocket.Conn, w *wire) {
+	sock := newAsyncSocket(w.Conn, s.gw.cfg.WriteTimeout)
+	w.owner = c
+	ws.SetReadLimit(proto.MaxClientFrame)
+	ws.SetPongHandler(func(string) error {
+		c.heard()
+		return nil
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.queue.spare = c.queue.limit / 4
+	c.begin(sock, w.answer)
+	// Both end when the socket is closed, as it is when c is dropped.
+	s.async.Go(func() {
+		sock.run(func(err error) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			sock.busy = false
+			c.writable(err)
+		})
+	})
+	s.async.Go(func() {
+		c.readEnded(c.readMessages(ws))
+		linger(sock.conn) // ends at once where the socket is closed
+		c.shutAtOnce()
+	})
+}
+
+// add makes c one of the shard's and of the row's. Called with the lock.
+func (s *shard) add(c *Conn, r *row) {
+	c.place = len(s.conns)
+	s.conns = append(s.conns, c)
+	c.row, c.slot = r, len(r.conns)
+	r.conns = append(r.conns, c)
+}
+
+// remove takes c off the shard and has the gateway forget it. Called with the lock.
+func (s *shard) remove(c *Conn) {
+	s.conns = takeOut(s.conns, c.place, func(moved *Conn) { moved.place = c.place })
+	c.row.conns = takeOut(c.row.conns, c.slot, func(moved *Conn) { moved.slot = c.slot })
+	s.held -= c.heldBytes
+	s.backlog -= c.counted
+	c.heldBytes, c.counted = 0, 0
+	s.dead = append(s.dead, c)
+	s.nudge()
+}
+
+// takeOut puts the last one into the place of the one at i.
+func takeOut(conns []*Conn, i int, tell func(moved *Conn)) []*Conn {
+	last := len(conns) - 1
+	conns[i] = conns[last]
+	tell(conns[i])
+	conns[last] = nil
+	return conns[:last]
+}
+
+// bury has the gateway forget those that were dropped.
+func (s *shard) bury() {
+	s.mu.Lock()
+	dead := s.dead
+	s.dead = nil
+	s.mu.Unlock()
+	for _, c := range dead {
+		s.gw.gone(c)
+	}
+}
+
+// sweep does for all connections what is due by the clock.
+func (s *shard) sweep(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, step := len(s.conns)-1, 0; i >= 0; i, step = i-1, step+1 {
+		if step == walkStep {
+			step = 0
+			s.pause()
+			if i = min(i, len(s.conns)-1); i < 0 {
+				break
+			}
+		}
+		s.conns[i].sweep(now)
+	}
+}

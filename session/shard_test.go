@@ -1,0 +1,362 @@
+package session
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"pgregory.net/rapid"
+
+	"livecart/proto"
+)
+
+// takesAll is a socket without an end.
+type takesAll struct{ bytes, writes int }
+
+func (s *takesAll) write(p []byte) (int, error) {
+	s.bytes += len(p)
+	s.writes++
+	return len(p), nil
+}
+
+func (*takesAll) endWrites() {}
+func (*takesAll) close()     {}
+
+// narrow is a socket that takes as many bytes as it was granted.
+type narrow struct {
+	got    []byte
+	grant  int
+	closed bool
+}
+
+func (s *narrow) write(p []byte) (int, error) {
+	if s.closed {
+		panic("a closed socket is written to")
+	}
+	n := min(s.grant, len(p))
+	s.grant -= n
+	s.got = append(s.got, p[:n]...)
+	return n, nil
+}
+
+func (*narrow) endWrites() {}
+func (s *narrow) close()   { s.closed = true }
+
+// open has c take so many bytes more.
+func (s *narrow) open(c *Conn, n int) {
+	s.grant += n
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	if c.queue.stuck {
+		c.writable(nil)
+	}
+}
+
+// loneShard is a shard that does not run, with a room.
+func loneShard(t interface{ Fatal(...any) }, cfg GatewayConfig) (*shard, *audience) {
+	m, err := newMetrics(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.setDefaults()
+	g := &Gateway{cfg: cfg, metrics: m}
+	s := &shard{gw: g, wake: make(chan struct{}, 1), maxBacklog: cfg.BacklogBytes}
+	g.shards = []*shard{s}
+	g.hub = newHub(&g.cfg, m, g.shards)
+	return s, newAudience(g.hub, "demo")
+}
+
+// seat makes a connection of the shard's, with a socket.
+func seat(s *shard, a *audience, sock socket) *Conn {
+	c := newConn(s.gw, a, s, Viewer{ID: "vera", Anonymous: true}, proto.Binary, time.Now())
+	a.admit(c, func() {})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.begin(sock, nil)
+	return c
+}
+
+// streamed are the frames that a client reads from data, and what it says at its end.
+type streamed struct {
+	frames       []*proto.ServerFrame
+	pings, close int
+}
+
+// readStream takes the bytes of one connection apart. They must be whole frames, none after a close frame.
+func readStream(t interface{ Fatalf(string, ...any) }, data []byte) (s streamed) {
+	for len(data) > 0 {
+		if s.close != 0 {
+			t.Fatalf("%d bytes follow the close frame", len(data))
+		}
+		if len(data) < 2 || data[0]&0x80 == 0 || data[1]&0x80 != 0 {
+			t.Fatalf("no frame of a server begins with %x", data[:min(2, len(data))])
+		}
+		kind, size, at := int(data[0]&0xf), int(data[1]), 2
+		if size == 126 {
+			size, at = int(data[2])<<8|int(data[3]), 4
+		}
+		if size > 1<<16 || len(data) < at+size {
+			t.Fatalf("a frame of %d bytes in a stream of %d", size, len(data))
+		}
+		payload := data[at : at+size]
+		data = data[at+size:]
+		switch kind {
+		case websocket.PingMessage:
+			s.pings++
+		case websocket.CloseMessage:
+			s.close = int(payload[0])<<8 | int(payload[1])
+		case websocket.BinaryMessage:
+			frame := new(proto.ServerFrame)
+			if err := proto.Decode(proto.Binary, payload, frame); err != nil {
+				t.Fatalf("a frame is garbled: %v", err)
+			}
+			s.frames = append(s.frames, frame)
+		default:
+			t.Fatalf("a frame of kind %d", kind)
+		}
+	}
+	return s
+}
+
+// Whatever the socket takes at a time: the client reads whole frames, what may not be dropped comes in
+// order and once, every comment is there or told as skipped, and nothing follows the close frame.
+func TestConnectionIsAStreamOfWholeFrames(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s, a := loneShard(t, GatewayConfig{QueueBytes: rapid.IntRange(300, 6000).Draw(t, "queue")})
+		sock := new(narrow)
+		c := seat(s, a, sock)
+		c.queue.spare = rapid.SampledFrom([]int{0, c.queue.limit / 4}).Draw(t, "spare")
+		comments, sampledIn, states, replies := 0, 0, 0, 0
+		ended := 0
+		for range rapid.IntRange(1, 80).Draw(t, "steps") {
+			if c.over() {
+				break
+			}
+			switch rapid.IntRange(0, 9).Draw(t, "what") {
+			case 0, 1, 2, 3:
+				chats, sampled := rapid.IntRange(0, 12).Draw(t, "chats"), rapid.IntRange(0, 5).Draw(t, "sampled")
+				var others []*proto.Event
+				if rapid.Bool().Draw(t, "state") || chats+sampled == 0 {
+					states++
+					others = append(others, pin(int64(states)))
+				}
+				comments, sampledIn = comments+chats, sampledIn+sampled
+				b := flushOf(t, chats, sampled, others...)
+				a.flushes++
+				b.number = a.flushes
+				b.walking.Store(1)
+				s.serve(post{room: a, row: &a.rows[0], flush: b})
+			case 4:
+				replies++
+				c.send(&proto.ServerFrame{Replies: []*proto.Reply{{RequestId: fmt.Sprint(replies)}}})
+			case 5:
+				c.sendControl(pingFrame)
+			case 6, 7, 8:
+				sock.open(c, rapid.IntRange(1, 3000).Draw(t, "bytes"))
+			case 9:
+				if rapid.IntRange(0, 9).Draw(t, "end") == 0 {
+					ended = CloseReplaced
+					c.shut(ended, "replaced")
+				}
+			}
+			if s.backlog < 0 || s.backlog > c.queue.limit+1<<16 {
+				t.Fatalf("the shard counts %d bytes that wait", s.backlog)
+			}
+		}
+		slow := c.over() && ended == 0
+		sock.open(c, 1<<30)
+		got := readStream(t, sock.got)
+		seq, reply, chats, told, sampledOut := int64(0), 0, 0, 0, 0
+		for _, f := range got.frames {
+			told, sampledOut = told+int(f.Skipped), sampledOut+int(f.Sampled)
+			for _, ev := range f.Events {
+				switch {
+				case ev.GetChatMessage() != nil:
+					chats++
+				case ev.Seq != seq+1:
+					t.Fatalf("event %d follows %d", ev.Seq, seq)
+				default:
+					seq = ev.Seq
+				}
+			}
+			for _, r := range f.Replies {
+				if reply++; r.RequestId != fmt.Sprint(reply) {
+					t.Fatalf("reply %s is number %d", r.RequestId, reply)
+				}
+			}
+		}
+		if slow {
+			if got.close != CloseSlowConsumer {
+				t.Fatalf("closed with %d", got.close)
+			}
+			return // what had waited is lost
+		}
+		if got.close != ended || int(seq) != states || reply != replies || chats+told != comments || sampledOut != sampledIn {
+			t.Fatalf("closed with %d (%d); %d of %d events, %d of %d replies, %d comments and %d skipped of %d, %d of %d sampled",
+				got.close, ended, seq, states, reply, replies, chats, told, comments, sampledOut, sampledIn)
+		}
+		if s.backlog != 0 {
+			t.Fatalf("%d bytes are said to wait, and none do", s.backlog)
+		}
+	})
+}
+
+// Connections come and go in the middle of a walk: each of those that stay gets each flush once.
+func TestWalkMissesNobodyWhileOthersLeave(t *testing.T) {
+	s, a := loneShard(t, GatewayConfig{})
+	socks := make(map[*Conn]*narrow)
+	join := func() *Conn {
+		sock := &narrow{grant: 1 << 30}
+		c := seat(s, a, sock)
+		socks[c] = sock
+		return c
+	}
+	var stay, leave []*Conn
+	for n := range 20 * walkStep {
+		if c := join(); n%3 == 0 {
+			leave = append(leave, c)
+		} else {
+			stay = append(stay, c)
+		}
+	}
+	a.flushes++
+	b := flushOf(t, 1, 0)
+	b.number = a.flushes
+	walked := make(chan struct{})
+	go func() { defer close(walked); s.walk(&a.rows[0], b) }()
+	late := 0
+	for {
+		select {
+		case <-walked:
+			for _, c := range stay {
+				if got := readStream(t, socks[c].got); len(got.frames) != 1 {
+					t.Fatalf("%d frames", len(got.frames))
+				}
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if want := len(stay) + len(leave) + late; len(s.conns) != want || len(a.rows[0].conns) != want {
+				t.Errorf("%d connections in %d places of the row, want %d", len(s.conns), len(a.rows[0].conns), want)
+			}
+			return
+		default:
+			if len(leave) > 0 {
+				leave[0].shutAtOnce()
+				leave = leave[1:]
+			} else {
+				if got := readStream(t, socks[join()].got); len(got.frames) != 0 {
+					t.Fatal("who enters with a flush in the welcome gets it again")
+				}
+				late++
+			}
+		}
+	}
+}
+
+func TestViewersWhoAreBehindShareTheBacklog(t *testing.T) {
+	b := flushOf(t, 0, 0, pin(1))
+	each := b.whole[proto.Binary].size
+	s, a := loneShard(t, GatewayConfig{BacklogBytes: 10 * each})
+	var conns []*Conn
+	for range 10 {
+		conns = append(conns, seat(s, a, new(narrow)))
+	}
+	good := seat(s, a, new(takesAll))
+	flush := func() {
+		a.flushes++
+		next := flushOf(t, 0, 0, pin(1))
+		next.number = a.flushes
+		s.walk(&a.rows[0], next)
+	}
+	flush()
+	if s.backlog != 10*each {
+		t.Fatalf("%d bytes wait, want %d", s.backlog, 10*each)
+	}
+	for _, c := range conns {
+		if c.over() {
+			t.Fatal("closed with room left")
+		}
+	}
+	flush()
+	closed := 0
+	for _, c := range conns {
+		if c.over() {
+			closed++
+		}
+	}
+	if closed == 0 || s.backlog > 11*each {
+		t.Errorf("%d are closed, %d bytes wait of at most %d", closed, s.backlog, 10*each)
+	}
+	if good.over() {
+		t.Error("who keeps up pays for the others")
+	}
+}
+
+func TestPingsAreSpreadAndNotForWhoWasHeard(t *testing.T) {
+	s, a := loneShard(t, GatewayConfig{PingInterval: 20 * time.Second, IdleTimeout: time.Hour})
+	first := make(map[time.Duration]bool)
+	for range 50 {
+		c := seat(s, a, new(takesAll))
+		first[time.Until(c.pingAt).Round(time.Millisecond)] = true
+		if wait := time.Until(c.pingAt); wait < 9*time.Second || wait > 20*time.Second {
+			t.Errorf("first ping after %v", wait)
+		}
+	}
+	if len(first) < 25 {
+		t.Errorf("the first pings of 50 viewers come at %d moments", len(first))
+	}
+	sock := &narrow{grant: 1 << 20}
+	c := seat(s, a, sock)
+	now := c.pingAt
+	c.lastRead.Store(now.Add(-time.Second).UnixNano())
+	s.sweep(now)
+	if len(sock.got) != 0 {
+		t.Error("who said something a second ago is pinged")
+	}
+	s.sweep(now.Add(19 * time.Second))
+	if !bytes.Equal(sock.got, pingFrame) {
+		t.Errorf("a ping interval after its last word it got %x", sock.got)
+	}
+}
+
+func TestMessageThatDoesNotEndIsRefused(t *testing.T) {
+	s, a := loneShard(t, GatewayConfig{})
+	sock := &narrow{grant: 1 << 20}
+	c := seat(s, a, sock)
+	c.beginReading()
+	c.endReading(100, false)
+	began := c.heldUntil.Add(-MessageTimeout)
+	if s.held != 100 {
+		t.Errorf("the shard counts %d bytes", s.held)
+	}
+	// More of it does not give it more time.
+	c.beginReading()
+	c.endReading(200, false)
+	s.sweep(began.Add(MessageTimeout - time.Millisecond))
+	if c.over() {
+		t.Fatal("closed before its time")
+	}
+	s.sweep(began.Add(MessageTimeout))
+	if got := readStream(t, sock.got); got.close != websocket.ClosePolicyViolation {
+		t.Errorf("closed with %d", got.close)
+	}
+	s.sweep(time.Now().Add(closeWait + time.Second))
+	if !sock.closed || s.held != 0 {
+		t.Errorf("socket closed %v, %d bytes counted", sock.closed, s.held)
+	}
+}
+
+func TestHeldMessagesAreBoundedForAll(t *testing.T) {
+	s, a := loneShard(t, GatewayConfig{})
+	c, last := seat(s, a, new(takesAll)), seat(s, a, new(takesAll))
+	c.endReading(maxHeldTotal, false)
+	if c.over() {
+		t.Fatal("closed at the bound")
+	}
+	last.endReading(1, false)
+	if !last.over() || c.over() {
+		t.Errorf("one byte more closes the one who sent it: %v, and nobody else: %v", last.over(), !c.over())
+	}
+}
