@@ -26,7 +26,7 @@
 //   - outcomes_known: every command has an outcome; without, checks that would need it are left out
 //     (TestPlayFindsWhatIsBroken).
 //   - visitors_stayed, watchers_stayed: the server cut nobody off (TestPlayFindsWhatIsBroken), or, with
-//     reconnect, came_back: everybody came back (TestGatewayDeathOfTheOnlyOne).
+//     reconnect, came_back: everybody came back (TestWhoDoesNotComeBackIsTold).
 //   - comments_accounted: every watcher, in the room from before the first comment to after the last, got each
 //     once, or as many fewer as sampled and skipped count (TestPlayFindsWhatIsBroken).
 //   - likes_exact, viewers_exact, visits_exact: when all is quiet the room's counters rose by the likes that
