@@ -15,7 +15,7 @@ type fanoutPart struct{ *fanoutRun }
 func newFanoutPart(a assignment, meter *Meter) (*fanoutPart, error) {
 	f, err := Fanout{
 		Target: a.target(), Viewers: a.Fanout.Viewers, Rate: a.Fanout.Rate, MessageBytes: a.Fanout.MessageBytes, For: a.Fanout.For,
-		Idle: a.Fanout.Idle, JoinRate: a.Fanout.JoinRate, news: a.News, part: a.Part, tag: a.Tag,
+		Idle: a.Fanout.Idle, JoinRate: a.Fanout.JoinRate, MostLate: a.MostLate, news: a.News, part: a.Part, tag: a.Tag,
 	}.complete()
 	if err != nil {
 		return nil, err

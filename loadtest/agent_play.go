@@ -36,7 +36,7 @@ func newPlayPart(a assignment, meter *Meter) (*playPart, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := Play{Plan: a.Play.Plan, Seed: a.Play.Seed, Target: target, MostLate: a.Play.MostLate, part: a.Part, tag: a.Tag, pace: pace{news: a.News}}
+	p := Play{Plan: a.Play.Plan, Seed: a.Play.Seed, Target: target, MostLate: a.MostLate, part: a.Part, tag: a.Tag, pace: pace{news: a.News}}
 	own := new(playPart)
 	if a.History {
 		own.history = new(bytes.Buffer)

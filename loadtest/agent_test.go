@@ -564,6 +564,18 @@ func TestLateAgentMakesTheRunInvalid(t *testing.T) {
 	}
 }
 
+func TestLateFanoutByAgentsIsInvalid(t *testing.T) {
+	t.Parallel()
+	url := stacktest.NATS(t)
+	startAgent(t, Agent{NATSURL: url, Name: "a"})
+	result, err := serveFanout(t, nil).play(t, func(f *Fanout) {
+		f.MostLate, f.Agents = time.Nanosecond, Agents{Count: 1, NATSURL: url}
+	})
+	if err != nil || result.Passed || len(result.Invalid) != 1 || !strings.HasPrefix(result.Invalid[0], "agent a: the generator could not keep up") {
+		t.Errorf("%+v: %v", result, err)
+	}
+}
+
 func TestFanoutByAgentsWithoutRoomFails(t *testing.T) {
 	t.Parallel()
 	url := stacktest.NATS(t)

@@ -79,15 +79,15 @@ type assignment struct {
 	Authorities []byte `json:"authorities,omitempty"`
 	History     bool   `json:"history"`
 	// News is how long news may take to reach everybody.
-	News   time.Duration     `json:"news"`
-	Play   *playAssignment   `json:"play,omitempty"`
-	Fanout *fanoutAssignment `json:"fanout,omitempty"`
+	News     time.Duration     `json:"news"`
+	MostLate time.Duration     `json:"most_late"`
+	Play     *playAssignment   `json:"play,omitempty"`
+	Fanout   *fanoutAssignment `json:"fanout,omitempty"`
 }
 
 type playAssignment struct {
-	Plan     Plan          `json:"plan"`
-	Seed     uint64        `json:"seed"`
-	MostLate time.Duration `json:"most_late"`
+	Plan Plan   `json:"plan"`
+	Seed uint64 `json:"seed"`
 }
 
 type fanoutAssignment struct {

@@ -23,7 +23,7 @@ func (r *fanoutRun) byAgents(ctx context.Context) (t *fanoutTeam, stop func(), e
 	stop = func() { team.close(ctx) }
 	a, err := newAssignment(r.Target, r.Fanout.tag)
 	if err == nil {
-		a.News = r.news
+		a.News, a.MostLate = r.news, r.MostLate
 		a.Fanout = &fanoutAssignment{Viewers: r.Viewers, Rate: r.Rate, MessageBytes: r.MessageBytes, For: r.For, Idle: r.Idle, JoinRate: r.JoinRate}
 		err = team.assign(ctx, r.meter.begin, a)
 	}

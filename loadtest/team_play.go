@@ -31,7 +31,7 @@ func (r *playRun) runByAgents(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.History, a.News, a.Play = r.Play.Recorder != nil, r.pace.news, &playAssignment{r.Plan, r.Seed, r.MostLate}
+	a.History, a.News, a.MostLate, a.Play = r.Play.Recorder != nil, r.pace.news, r.MostLate, &playAssignment{r.Plan, r.Seed}
 	if err := team.assign(ctx, r.meter.begin, a); err != nil {
 		return nil, err
 	}

@@ -25,6 +25,7 @@ const (
 
 type commands struct {
 	Run     runCommand     `cmd:"" help:"Run a scenario and check what came of it."`
+	Agent   agentCommand   `cmd:"" help:"Play viewers for runs of other machines."`
 	List    listCommand    `cmd:"" help:"Name the scenarios."`
 	Show    showCommand    `cmd:"" help:"Explain a scenario: what it is for, its numbers, where they come from."`
 	Compare compareCommand `cmd:"" help:"Show two results side by side."`

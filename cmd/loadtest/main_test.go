@@ -57,7 +57,7 @@ func TestBadInputIsToldInOneLine(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"nothing", nil, `expected one of "run", "list", "show", "compare", "check"`},
+		{"nothing", nil, `expected one of "run", "agent", "list", "show"`},
 		{"unknown command", []string{"walk"}, `unexpected argument walk`},
 		{"no scenario", []string{"run", "--url", "http://127.0.0.1:1"}, `expected "<scenario>"`},
 		{"unknown scenario", []string{"run", "storm", "--ready-file", nobody(t)}, `there is no scenario "storm": there are smoke, churn,`},
@@ -79,6 +79,15 @@ func TestBadInputIsToldInOneLine(t *testing.T) {
 		{"no authority", []string{"run", "smoke", "--url", "https://127.0.0.1:1", "--host-token", "h", "--jwt-key-file", file(t, key), "--ca-file", file(t, "a")}, "holds no PEM certificate"},
 		{"malformed token", with(url, "--host-token", "h", "--tokens-file", file(t, "\nann\n")), ": line 2: no token: token is malformed"},
 		{"database gone", with(url, "--host-token", "h", "--jwt-key-file", file(t, key), "--database-url", "postgres://u:secret@127.0.0.1:1/x"), "database: "},
+		{"agent without NATS", []string{"agent"}, "missing flags: --nats=URL"},
+		{"agent of a NATS that is away", []string{"agent", "--nats", "nats://u:secret@127.0.0.1:1"}, "NATS at nats://u:xxxxx@127.0.0.1:1: nats: no servers available"},
+		{"agents of a NATS that is away", []string{"run", "steady", "--ready-file", nobody(t), "--agents", "2", "--nats", "nats://127.0.0.1:1"}, "NATS at nats://127.0.0.1:1: nats: no servers available"},
+		{"agents without NATS", []string{"run", "steady", "--ready-file", nobody(t), "--agents", "2"}, "--agents needs --nats, where they wait"},
+		{"NATS without agents", []string{"run", "steady", "--ready-file", nobody(t), "--nats", "nats://127.0.0.1:1"}, "--nats goes with --agents"},
+		{"no agents", []string{"run", "steady", "--ready-file", nobody(t), "--agents", "0"}, "--agents is above 0"},
+		{"more agents than there can be", []string{"run", "steady", "--ready-file", nobody(t), "--agents", "101", "--nats", "nats://127.0.0.1:1"}, "a run has 1 to 100 agents, not 101"},
+		{"smoke with agents", with(ready, "--agents", "2"), "--agents are for scenarios with a schedule, which smoke has not"},
+		{"faults with agents", []string{"run", "gateway-death", "--ready-file", nobody(t), "--fault-command", "kill gateway 2=true", "--agents", "2", "--nats", "nats://127.0.0.1:1"}, "gateway-death: "},
 		{"no number", with(ready, "--viewers", "many"), `--viewers: expected a valid 64 bit int but got "many"`},
 		{"no rate", []string{"run", "fanout", "--ready-file", nobody(t), "--rate", "0"}, "--rate, --bytes and --join-rate are above 0"},
 		{"smoke with a rate", with(ready, "--rate", "2"), "--rate, --bytes, --idle and --join-rate are for fanout"},

@@ -37,6 +37,7 @@ type runCommand struct {
 	Fault    []string      `name:"fault-command" help:"How a fault of the scenario is done, such as 'kill gateway 2=docker kill gw2'; may be repeated. A ready file of livecart dev --processes needs none." placeholder:"FAULT=COMMAND" sep:"none"`
 	History  string        `name:"history" help:"Write what each client asked and was told to this file, for livecart audit --history." placeholder:"FILE"`
 
+	agentFlags
 	fanoutFlags
 	reportFlags
 }
@@ -63,8 +64,14 @@ func (c *runCommand) Run(ctx context.Context, out output) error {
 	if target.FaultCommands, err = c.faultCommands(); err != nil {
 		return err
 	}
+	agents, err := c.agents(c.Scenario, target)
+	if err != nil {
+		return err
+	}
 	viewers := given(c.Viewers, 200)
 	switch {
+	case agents.Count > 0:
+		viewers = 0 // of this process
 	case fanout != nil:
 		viewers = fanout.Viewers
 	case plan != nil:
@@ -81,7 +88,7 @@ func (c *runCommand) Run(ctx context.Context, out output) error {
 	if err != nil {
 		return errors.Join(err, history.close())
 	}
-	result, err := c.play(ctx, plan, fanout, target, thresholds, history.recorder, out.stderr)
+	result, err := c.play(ctx, plan, fanout, agents, target, thresholds, history.recorder, out.stderr)
 	// What was asked of the server stays worth checking where the run says nothing.
 	err = errors.Join(err, history.close())
 	if result == nil {
@@ -91,11 +98,11 @@ func (c *runCommand) Run(ctx context.Context, out output) error {
 	return errors.Join(files.tell(result, out.stdout), err)
 }
 
-func (c *runCommand) play(ctx context.Context, plan *loadtest.Plan, fanout *loadtest.Fanout, target loadtest.Target, thresholds []loadtest.Threshold, recorder *loadtest.Recorder, progress io.Writer) (*loadtest.Result, error) {
+func (c *runCommand) play(ctx context.Context, plan *loadtest.Plan, fanout *loadtest.Fanout, agents loadtest.Agents, target loadtest.Target, thresholds []loadtest.Threshold, recorder *loadtest.Recorder, progress io.Writer) (*loadtest.Result, error) {
 	line := newProgressLine(progress)
 	defer line.end()
 	if fanout != nil {
-		fanout.Target, fanout.Thresholds, fanout.Progress = target, thresholds, line.show
+		fanout.Target, fanout.Agents, fanout.Thresholds, fanout.Progress = target, agents, thresholds, line.show
 		return fanout.Run(ctx)
 	}
 	var auditing func(context.Context) ([]string, error)
@@ -104,7 +111,7 @@ func (c *runCommand) play(ctx context.Context, plan *loadtest.Plan, fanout *load
 	}
 	if plan != nil {
 		return loadtest.Play{
-			Plan: *plan, Seed: given(c.Seed, 1), Target: target, MostLate: c.MostLate, Thresholds: thresholds, Audit: auditing, Recorder: recorder, Progress: line.show,
+			Plan: *plan, Seed: given(c.Seed, 1), Target: target, Agents: agents, MostLate: c.MostLate, Thresholds: thresholds, Audit: auditing, Recorder: recorder, Progress: line.show,
 		}.Run(ctx)
 	}
 	return loadtest.Smoke{
