@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -223,6 +224,7 @@ func (w *waiter) free(j *job) {
 	j.stop(errors.New("the run has ended"))
 	go func() { // ends when everybody has left; end waits for it
 		j.end()
+		debug.FreeOSMemory() // what the next run uses is told as its own
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.job = nil

@@ -564,6 +564,21 @@ func TestLateAgentMakesTheRunInvalid(t *testing.T) {
 	}
 }
 
+func TestScheduleThatAgentsDoNotPlayWhole(t *testing.T) {
+	p := everything(t, Target{Gateways: []string{"http://127.0.0.1:1"}})
+	r := &playTeam{playRun: p.newRun(nil)}
+	for a := range NewSchedule(p.Plan, p.Seed).All() {
+		r.meter.Count("offered."+a.Kind.String(), 1)
+	}
+	if all := r.notWhole(); len(all) > 0 {
+		t.Errorf("%q", all)
+	}
+	r.meter.Count("offered.like", 1)
+	if all := r.notWhole(); len(all) != 1 || !strings.Contains(all[0], " of like, the schedule has ") {
+		t.Errorf("%q", all)
+	}
+}
+
 func TestLateFanoutByAgentsIsInvalid(t *testing.T) {
 	t.Parallel()
 	url := stacktest.NATS(t)

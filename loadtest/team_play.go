@@ -14,6 +14,7 @@ type playTeam struct {
 	*playRun
 	team     *team
 	answers  []answer // of the schedule
+	played   bool     // to its end, by all
 	comments int64    // accepted, of all
 	invalid  []string
 	machines []string // the agents'
@@ -105,6 +106,7 @@ func (t *playTeam) act(ctx context.Context) error {
 	}
 	t.acting.Wait()
 	stop()
+	t.played = err == nil
 	for _, a := range t.answers {
 		t.comments += a.Comments
 		t.likes.Add(a.Likes)
@@ -205,9 +207,27 @@ func (t *playTeam) fetch(ctx context.Context) error {
 			badOrders, badFunds = append(badOrders, r.Play.BadOrders...), append(badFunds, r.Play.BadFunds...)
 		}
 	}
+	if err == nil && t.played {
+		t.invalid = append(t.invalid, t.notWhole()...)
+	}
 	t.wrongOrders = func(context.Context) []string { return badOrders }
 	t.wrongBalances = func(context.Context) []string { return badFunds }
 	return err
+}
+
+// notWhole says what of the schedule was offered too often or not often enough. Agents of one build that played
+// to the end leave nothing.
+func (t *playTeam) notWhole() (all []string) {
+	due := [kinds]int64{}
+	for a := range NewSchedule(t.Plan, t.Seed).All() {
+		due[a.Kind]++
+	}
+	for kind, n := range due {
+		if got := t.meter.Total("offered." + Kind(kind).String()); got != n {
+			all = append(all, fmt.Sprintf("all parts together offered %d of %v, the schedule has %d: are all agents of one build?", got, Kind(kind), n))
+		}
+	}
+	return all
 }
 
 // merge adds what the viewers of one agent did.
