@@ -57,7 +57,8 @@ type audience struct {
 	mending    bool // one or both are being read
 	mendFailed bool // last time; logged once
 	mendAfter  time.Time
-	tips       tipSet
+	tips       idSet
+	patrons    idSet // users who bought or gave something since the room was opened here
 	batch      batch
 	batchSince time.Time
 	flushedAt  time.Time

@@ -136,48 +136,49 @@ func mergeGift(old, ev *proto.Event) *proto.Event {
 	return &proto.Event{TimeMs: max(old.TimeMs, ev.TimeMs), Event: &proto.Event_GiftSent{GiftSent: sum}}
 }
 
+// Ranks of comments when not all can be shown.
+const (
+	rankFirst  = iota // of who runs the room, or pinned
+	rankPatron        // of who bought or gave something
+	rankOther
+	ranks
+)
+
 // take empties the batch. It returns the events with at most budget comments (a negative budget
-// keeps all), how many comments are among them, and how many it left out. Comments of those who
-// run the room, and the one that pinned names, stay first; the others are picked evenly.
-func (b *batch) take(budget int, pinned string) (events []*proto.Event, chats, sampled int) {
+// keeps all), how many comments are among them, and how many it left out. Comments of a rank stay
+// before those of the next one; within one they are picked evenly.
+func (b *batch) take(budget int, rank func(*proto.ChatMessage) int) (events []*proto.Event, chats, sampled int) {
 	events, chats = b.events, b.chats
 	*b = batch{}
 	if budget < 0 || chats <= budget {
 		return events, chats, 0
 	}
-	weighty := 0
+	var have, places, stride [ranks]int
 	for _, ev := range events {
-		if m := ev.GetChatMessage(); m != nil && weighs(m, pinned) {
-			weighty++
+		if m := ev.GetChatMessage(); m != nil {
+			have[rank(m)]++
 		}
 	}
-	front := min(weighty, budget)
-	rest, slots := chats-weighty, budget-front
+	left := budget
+	for r := range places {
+		places[r] = min(have[r], left)
+		left -= places[r]
+	}
 	kept := make([]*proto.Event, 0, len(events)-chats+budget)
-	stride := 0
 	for _, ev := range events {
 		m := ev.GetChatMessage()
-		switch {
-		case m == nil:
+		if m == nil {
 			kept = append(kept, ev)
-		case weighs(m, pinned):
-			if front > 0 {
-				front--
-				kept = append(kept, ev)
-			}
-		default:
-			// Exactly slots of the rest: each adds slots, every full rest is one that stays.
-			if stride += slots; stride >= rest {
-				stride -= rest
-				kept = append(kept, ev)
-			}
+			continue
+		}
+		// Exactly as many as there are places: each adds the places, every full rank is one that stays.
+		r := rank(m)
+		if stride[r] += places[r]; stride[r] >= have[r] {
+			stride[r] -= have[r]
+			kept = append(kept, ev)
 		}
 	}
 	return kept, budget, chats - budget
-}
-
-func weighs(m *proto.ChatMessage, pinned string) bool {
-	return m.GetUser().GetRole().Moderates() || pinned != "" && m.Id == pinned
 }
 
 // chatBudget lets a number of comments a second through, with bursts of one second's worth.

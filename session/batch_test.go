@@ -39,7 +39,7 @@ func TestBatchMergesTipsOfACombo(t *testing.T) {
 	if b.urgent {
 		t.Error("small gifts do not wait for the tick")
 	}
-	events, _, _ := b.take(-1, "")
+	events, _, _ := b.take(-1, byRole)
 	if len(events) != 4 {
 		t.Fatalf("%d events: %v", len(events), events)
 	}
@@ -65,7 +65,7 @@ func TestBatchKeepsTheLatestCounters(t *testing.T) {
 	} {
 		b.add(ev)
 	}
-	events, _, _ := b.take(-1, "")
+	events, _, _ := b.take(-1, byRole)
 	if len(events) != 3 {
 		t.Fatalf("%d events: %v", len(events), events)
 	}
@@ -100,18 +100,70 @@ func TestBatchIsUrgentForStateAndBigGifts(t *testing.T) {
 	}
 }
 
-func TestSamplingPrefersThoseWhoRunTheRoomAndThePinned(t *testing.T) {
-	var b batch
-	pinned := comment("walt", proto.Role_ROLE_VIEWER, "pinned")
-	for n := range 10 {
-		b.add(comment("vera", proto.Role_ROLE_VIEWER, fmt.Sprint(n)))
+func byRole(m *proto.ChatMessage) int {
+	if m.GetUser().GetRole().Moderates() {
+		return rankFirst
 	}
-	b.add(pinned)
-	b.add(comment("hanna", proto.Role_ROLE_HOST, "host"))
-	b.add(comment("mo", proto.Role_ROLE_MODERATOR, "moderator"))
-	events, chats, sampled := b.take(5, pinned.GetChatMessage().Id)
-	if got := texts(events); fmt.Sprint(got) != "[4 9 pinned host moderator]" || chats != 5 || sampled != 8 {
-		t.Errorf("kept %v, %d kept and %d left out", got, chats, sampled)
+	return rankOther
+}
+
+func TestSamplingPrefersThoseWhoRunTheRoomThenPatrons(t *testing.T) {
+	_, a := loneShard(t, GatewayConfig{})
+	a.snap = newSnapshot(new(proto.SessionWelcome))
+	pinned := comment("walt", proto.Role_ROLE_VIEWER, "pinned")
+	a.snap.w.Pinned = &proto.ChatPinned{Message: pinned.GetChatMessage()}
+	a.accept(gift("gina", "", "tip", 1, 1, 1), time.Now())
+	a.bought("bob")
+	a.batch = batch{}
+	for n := range 10 {
+		a.batch.add(comment("vera", proto.Role_ROLE_VIEWER, fmt.Sprint(n)))
+	}
+	for _, ev := range []*proto.Event{
+		comment("gina", proto.Role_ROLE_VIEWER, "gave"), comment("bob", proto.Role_ROLE_VIEWER, "bought"), pinned,
+		comment("hanna", proto.Role_ROLE_HOST, "host"), comment("mo", proto.Role_ROLE_MODERATOR, "moderator"),
+	} {
+		a.batch.add(ev)
+	}
+	whole := a.batch
+	for budget, want := range map[int]string{
+		7: "[4 9 gave bought pinned host moderator]",
+		5: "[gave bought pinned host moderator]",
+		4: "[bought pinned host moderator]",
+		3: "[pinned host moderator]",
+		0: "[]",
+	} {
+		a.batch = whole
+		events, chats, sampled := a.batch.take(budget, a.rank())
+		if got := texts(events); fmt.Sprint(got) != want || chats != budget || sampled != 15-budget {
+			t.Errorf("of %d places: %v, %d kept and %d left out", budget, got, chats, sampled)
+		}
+	}
+}
+
+func TestWhoPaysForAnOrderBecomesAPatronOfItsRoom(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway()
+	g.dial(t, dial{}).welcome()
+	a := g.hub.find("demo")
+	order := func(user, room string, state proto.OrderState) *proto.PrivateEvent {
+		return &proto.PrivateEvent{UserId: user, Event: &proto.Event{Event: &proto.Event_OrderUpdated{
+			OrderUpdated: &proto.OrderUpdated{Order: &proto.Order{RoomId: room, State: state}},
+		}}}
+	}
+	w.must(w.bus.PublishPrivate(
+		order("unpaid", "demo", proto.OrderState_ORDER_STATE_AWAITING_PAYMENT),
+		order("elsewhere", "other", proto.OrderState_ORDER_STATE_PAID),
+		order("bob", "demo", proto.OrderState_ORDER_STATE_PAID),
+	))
+	eventually(t, "bob is a patron", func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.patrons.has("bob")
+	})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.patrons.has("unpaid") || a.patrons.has("elsewhere") {
+		t.Error("so are others")
 	}
 }
 
@@ -135,7 +187,7 @@ func TestSamplingAccountsForEveryComment(t *testing.T) {
 			}
 		}
 		budget := rapid.IntRange(-1, 70).Draw(t, "budget")
-		events, chats, sampled := b.take(budget, "")
+		events, chats, sampled := b.take(budget, byRole)
 		got := texts(events)
 		if len(got) != chats || chats+sampled != len(all) {
 			t.Fatalf("%d sent, said %d; %d left out of %d", len(got), chats, sampled, len(all))

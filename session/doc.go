@@ -26,7 +26,8 @@
 // Events have a [Class]. State and gifts are never dropped. Counters are replaced by later ones
 // within one flush. Comments are sampled once a room and flush, down to what a person can read, and
 // each frame says in sampled how many were left out; those of host and moderators and the pinned one
-// stay first. Every comment that came here is either in the frame or in that count, for each viewer
+// stay first, then those of viewers who gave a gift or paid for an order since the room was opened
+// here. Whose comment it is has it in the reply. Every comment that came here is either in the frame or in that count, for each viewer
 // alike, whenever it joined; one that NATS lost is nowhere but in the history.
 //
 // A viewer whose socket is full loses comments first, a whole flush at a time, and is told in skipped

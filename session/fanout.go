@@ -65,21 +65,19 @@ func (s *sequence) jump(seq int64) {
 // due returns when the held events have waited long enough, and whether there are any.
 func (s *sequence) due() (time.Time, bool) { return s.since.Add(MaxEarly), len(s.held) > 0 }
 
-// tipMemory is how many tips of a room are remembered, so that one announced twice is shown once.
-const tipMemory = 4096
+// idMemory is how many tips of a room are remembered, so that one announced twice is shown once, and
+// how many of those who bought or gave something.
+const idMemory = 4096
 
-// tipSet remembers the newest tip ids.
-type tipSet struct {
+// idSet remembers the newest ids. The zero value is empty.
+type idSet struct {
 	known map[string]struct{}
 	ring  []string
 	next  int
 }
 
 // add reports whether any of the ids is new, and remembers them.
-func (t *tipSet) add(ids []string) bool {
-	if len(ids) == 0 {
-		return true
-	}
+func (t *idSet) add(ids ...string) bool {
 	if t.known == nil {
 		t.known = make(map[string]struct{})
 	}
@@ -90,15 +88,20 @@ func (t *tipSet) add(ids []string) bool {
 		}
 		fresh = true
 		t.known[id] = struct{}{}
-		if len(t.ring) < tipMemory {
+		if len(t.ring) < idMemory {
 			t.ring = append(t.ring, id)
 			continue
 		}
 		delete(t.known, t.ring[t.next])
 		t.ring[t.next] = id
-		t.next = (t.next + 1) % tipMemory
+		t.next = (t.next + 1) % idMemory
 	}
 	return fresh
+}
+
+func (t *idSet) has(id string) bool {
+	_, ok := t.known[id]
+	return ok
 }
 
 // receive takes events of the room from the bus.
@@ -130,7 +133,9 @@ func (a *audience) accept(ev *proto.Event, now time.Time) {
 	case nil:
 		// A kind that this version does not know.
 	case *proto.Event_GiftSent:
-		if a.tips.add(e.GiftSent.GetTipIds()) {
+		ids := e.GiftSent.GetTipIds()
+		if fresh := a.tips.add(ids...); fresh || len(ids) == 0 {
+			a.patrons.add(e.GiftSent.GetUser().GetId())
 			a.enqueue(ev, now)
 		}
 	case *proto.Event_MemberJoin:
@@ -164,4 +169,26 @@ func (a *audience) show(ev *proto.Event) {
 	}
 	a.accept(ev, now)
 	a.settleSoon(now)
+}
+
+// bought notes who has paid for something in the room.
+func (a *audience) bought(userID string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.patrons.add(userID)
+}
+
+// rank returns how comments are ranked when there are too many, by what is pinned at the moment. Called
+// with a.mu, as is what it returns.
+func (a *audience) rank() func(*proto.ChatMessage) int {
+	pinned := a.snap.w.Pinned.GetMessage().GetId()
+	return func(m *proto.ChatMessage) int {
+		switch {
+		case m.GetUser().GetRole().Moderates(), pinned != "" && m.Id == pinned:
+			return rankFirst
+		case a.patrons.has(m.GetUser().GetId()):
+			return rankPatron
+		}
+		return rankOther
+	}
 }

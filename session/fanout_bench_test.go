@@ -36,7 +36,7 @@ func BenchmarkBatch(b *testing.B) {
 				for _, ev := range events {
 					batch.add(ev)
 				}
-				batch.take(20, "")
+				batch.take(20, byRole)
 			}
 		})
 	}

@@ -47,19 +47,19 @@ func TestSequencePutsEventsInOrder(t *testing.T) {
 }
 
 func TestTipSetForgetsOnlyTheOldest(t *testing.T) {
-	var s tipSet
-	for n := range tipMemory + 1 {
-		if !s.add([]string{fmt.Sprint(n)}) {
+	var s idSet
+	for n := range idMemory + 1 {
+		if !s.add(fmt.Sprint(n)) {
 			t.Fatalf("tip %d is taken for known", n)
 		}
 	}
-	if s.add([]string{"1", "2"}) {
+	if s.add("1", "2") {
 		t.Error("known tips are taken for new")
 	}
-	if !s.add([]string{"0"}) {
+	if !s.add("0") {
 		t.Error("the oldest tip is remembered beyond the bound")
 	}
-	if len(s.known) != tipMemory || len(s.ring) != tipMemory {
+	if len(s.known) != idMemory || len(s.ring) != idMemory {
 		t.Errorf("%d and %d remembered", len(s.known), len(s.ring))
 	}
 }

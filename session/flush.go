@@ -57,7 +57,7 @@ func roomTick(fixed time.Duration, viewers int) time.Duration {
 // flush brings the snapshot up to the batch and hands the batch to the shards of the room's connections.
 // Called with a.mu.
 func (a *audience) flush(now time.Time) {
-	pinned := a.snap.w.Pinned.GetMessage().GetId()
+	rank := a.rank()
 	for _, ev := range a.batch.events {
 		a.snap.apply(ev)
 		if ev.Seq > 0 {
@@ -74,7 +74,7 @@ func (a *audience) flush(now time.Time) {
 	a.welcome = [proto.Formats]*message{}
 	a.flushedAt = now
 	budget := a.budget.left(now)
-	events, chats, sampled := a.batch.take(budget, pinned)
+	events, chats, sampled := a.batch.take(budget, rank)
 	a.budget.spend(chats)
 	a.flushes++
 	a.hub.metrics.sampled.Add(float64(sampled))

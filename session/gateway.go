@@ -180,7 +180,10 @@ func NewGateway(cfg GatewayConfig) (*Gateway, error) {
 // and all connections are closed, within DrainTimeout. It may be called once.
 func (g *Gateway) Run(ctx context.Context) error {
 	defer g.stopWork()
-	private, err := g.cfg.Bus.SubscribePrivate(g.roster.deliver)
+	private, err := g.cfg.Bus.SubscribePrivate(func(envelope *proto.PrivateEvents) {
+		g.hub.bought(envelope)
+		g.roster.deliver(envelope)
+	})
 	if err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}

@@ -202,6 +202,19 @@ func (h *hub) retire(a *audience) bool {
 	return true
 }
 
+// bought notes who has paid for an order of a room that is open here.
+func (h *hub) bought(envelope *proto.PrivateEvents) {
+	for _, p := range envelope.Events {
+		order := p.Event.GetOrderUpdated().GetOrder()
+		if order.GetState() != proto.OrderState_ORDER_STATE_PAID || order.GetRoomId() == "" {
+			continue
+		}
+		if a := h.find(order.RoomId); a != nil {
+			a.bought(p.GetUserId())
+		}
+	}
+}
+
 // show hands an event that was made here to the room's viewers on this gateway.
 func (h *hub) show(roomID string, ev *proto.Event) {
 	if a := h.find(roomID); a != nil {
