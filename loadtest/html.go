@@ -101,7 +101,7 @@ func (r *Result) charts() []chart {
 	}
 	add("viewers", "Viewers", "connections", false, r.gaugeTracks(false, "viewers", "server.connections"))
 	add("deliveries", "Deliveries", "a second", false, r.countTracks(false, "delivered"))
-	add("commands", "Offered and sent", "a second", false, r.arrivalTracks())
+	add("commands", "Offered, and sent where that differs", "a second", false, r.arrivalTracks())
 	add("p99", "Latency, p99 of each second", "ms", true, r.timeTracks(func(t TimeSeries) []float64 { return t.P99 }))
 	add("p50", "Latency, p50 of each second", "ms", true, r.timeTracks(func(t TimeSeries) []float64 { return t.P50 }))
 	losses := slices.Concat(
@@ -140,11 +140,13 @@ func (r *Result) countTracks(worst bool, families ...string) []track {
 	return tracks
 }
 
-// arrivalTracks draws the load: of what was sent only what was offered, without commands that were sent again.
+// arrivalTracks draws the load: what was offered, and of that what was sent where it is not the same second by
+// second. Commands, some of which are sent again, have names of their own.
 func (r *Result) arrivalTracks() []track {
 	return slices.DeleteFunc(r.countTracks(false, "offered", "sent"), func(t track) bool {
 		kind, sent := strings.CutPrefix(t.name, "sent.")
-		return sent && r.Counts["offered."+kind] == 0
+		offered, ok := r.Series.Counts["offered."+kind]
+		return sent && (!ok || slices.Equal(offered, r.Series.Counts[t.name]))
 	})
 }
 

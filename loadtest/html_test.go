@@ -188,18 +188,19 @@ func shoot(t *testing.T, ctx context.Context, name string) {
 	}
 }
 
-// Commands have names of their own and may be sent again: the chart of the load leaves them out.
-func TestLoadIsDrawnWithoutCommands(t *testing.T) {
+// The chart of the load leaves out what was sent as offered, and commands, which may be sent again.
+func TestLoadIsDrawnOnce(t *testing.T) {
 	m := NewMeter(time.Now())
-	for _, name := range []string{"offered.join", "sent.join", "sent.flash_buy", "offered.pin"} {
+	for _, name := range []string{"offered.join", "sent.join", "sent.flash_buy", "offered.pin", "offered.like"} {
 		m.Count(name, 3)
 	}
+	m.Count("sent.like", 2)
 	r := Result{Counts: m.Totals(), Series: m.Series()}
 	var names []string
 	for _, track := range r.arrivalTracks() {
 		names = append(names, track.name)
 	}
-	if want := []string{"offered.join", "offered.pin", "sent.join"}; !slices.Equal(names, want) {
+	if want := []string{"offered.join", "offered.like", "offered.pin", "sent.like"}; !slices.Equal(names, want) {
 		t.Errorf("%q, want %q", names, want)
 	}
 }
