@@ -14,6 +14,9 @@
 // fixed before the run, which a [Pacer] hands out, and [Play] does both and checks. Scenarios that no
 // schedule describes are types of their own, as [Smoke] is.
 //
+// Where one machine is not enough, an [Agent] on each plays a part of the viewers of a [Play] or [Fanout]
+// that begins elsewhere, see [Agents]; they meet at a NATS.
+//
 // A [Recorder] keeps what clients asked and were told, a [Record] a line; [ReadRecords] reads such a
 // history file and [CheckRecords] compares it with Postgres, whoever wrote it.
 //

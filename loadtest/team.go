@@ -154,7 +154,10 @@ func (t *team) tooFew(known map[string]card) error {
 			text += fmt.Sprintf("; agent %s plays for another run (%s)", c.Name, c.Run)
 		}
 	}
-	return errors.New(text + "; start them with loadtest agent --nats URL")
+	if len(known) < t.Count {
+		text += "; on each machine, loadtest agent --nats URL starts one"
+	}
+	return errors.New(text)
 }
 
 // all does something with each member at once and waits; the first error ends the rest and names its agent.
