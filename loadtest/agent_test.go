@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/url"
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +22,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"livecart/proto"
+	"livecart/session/stack"
 	"livecart/session/stack/stacktest"
 )
 
@@ -442,6 +445,50 @@ func TestAgentGivesASilentRunUp(t *testing.T) {
 	}
 	if got := ask("take", "two", ""); got != "" {
 		t.Error(got)
+	}
+}
+
+// A NATS that is away for a moment costs the run nothing.
+func TestRunByAgentsOutlivesNATS(t *testing.T) {
+	t.Parallel()
+	meeting, err := stack.StartNATS(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := url.Parse(meeting.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(at.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	startAgent(t, Agent{NATSURL: meeting.URL(), Name: "a"})
+	startAgent(t, Agent{NATSURL: meeting.URL(), Name: "b"})
+	var once sync.Once
+	var restarting sync.WaitGroup
+	defer func() { meeting.Close() }()
+	defer restarting.Wait()
+	_, target := openRoom(t, func(r *room) {
+		r.onCommand = func(cmd *proto.Command) bool {
+			if cmd.Kind() == "gift_send" {
+				once.Do(func() {
+					restarting.Go(func() {
+						meeting.Close()
+						if meeting, err = stack.StartNATS(port); err != nil {
+							t.Error(err)
+						}
+					})
+				})
+			}
+			return false
+		}
+	})
+	p := evening(t, target)
+	p.Agents = Agents{Count: 2, NATSURL: meeting.URL()}
+	result, err := p.Run(t.Context())
+	if err != nil || !result.Passed {
+		t.Errorf("%+v: %v", result, err)
 	}
 }
 

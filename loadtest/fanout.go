@@ -180,12 +180,13 @@ func (f Fanout) complete() (Fanout, error) {
 
 // newRun returns the state of a run in which nobody has joined.
 func (f Fanout) newRun(meter *Meter) (*fanoutRun, error) {
-	tokens, err := f.Target.viewerTokens(f.tag, f.Viewers)
-	if err != nil {
-		return nil, err
+	r := &fanoutRun{Fanout: f, fanoutTally: newFanoutTally(f.tag, f.part.count(f.Viewers), meter)}
+	if f.Agents.Count != 0 {
+		return r, nil // they have the tokens
 	}
-	own := f.part.tokens(tokens)
-	return &fanoutRun{Fanout: f, tokens: own, fanoutTally: newFanoutTally(f.tag, len(own), meter)}, nil
+	var err error
+	r.tokens, err = f.Target.viewerTokens(f.tag, f.Viewers, f.part)
+	return r, err
 }
 
 // enter makes ready for the viewers of this part.

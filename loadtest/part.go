@@ -24,16 +24,6 @@ func (p part) count(n int) int {
 	return (n - p.Number + of - 1) / of
 }
 
-// tokens returns those of the part's viewers.
-func (p part) tokens(all []viewerToken) (own []viewerToken) {
-	for _, t := range all {
-		if p.has(uint32(t.number)) {
-			own = append(own, t)
-		}
-	}
-	return own
-}
-
 // foresight is how long before an arrival of a part everything is known that is due until then: what others
 // do may be told here before this process gets to it, which may be late.
 const foresight = 2 * time.Second

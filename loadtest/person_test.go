@@ -192,7 +192,7 @@ func TestManyAskOverALostConnection(t *testing.T) {
 
 func tokensOf(t *testing.T, target Target, n int) []viewerToken {
 	t.Helper()
-	tokens, err := target.viewerTokens("run", n)
+	tokens, err := target.viewerTokens("run", n, part{})
 	if err != nil {
 		t.Fatal(err)
 	}

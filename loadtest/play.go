@@ -180,11 +180,11 @@ func (r *playRun) canShow() error {
 
 // gather joins the regulars of this part and makes room for those who come and go.
 func (r *playRun) gather(ctx context.Context) error {
-	tokens, err := r.Target.viewerTokens(r.tag+"-regular", r.Plan.Regulars)
+	tokens, err := r.Target.viewerTokens(r.tag+"-regular", r.Plan.Regulars, r.part)
 	if err != nil {
 		return err
 	}
-	if r.crowd, err = gather(ctx, r.Target, r.part.tokens(tokens), r.Recorder, r.meter, r.back); err != nil {
+	if r.crowd, err = gather(ctx, r.Target, tokens, r.Recorder, r.meter, r.back); err != nil {
 		return err
 	}
 	givers := r.part.count(r.Plan.Givers)

@@ -267,7 +267,7 @@ func (r *smokeRun) open(ctx context.Context, n int) error {
 	if err := r.openHost(ctx); err != nil {
 		return err
 	}
-	tokens, err := r.Target.viewerTokens(rand.Text()[:8], n)
+	tokens, err := r.Target.viewerTokens(rand.Text()[:8], n, part{})
 	if err != nil {
 		return err
 	}

@@ -170,9 +170,9 @@ type viewerToken struct {
 	number     int
 }
 
-// viewerTokens returns tokens of n distinct viewers. Those made here are new with each run, so that
-// no limit or balance of an earlier run is in the way.
-func (t Target) viewerTokens(run string, n int) ([]viewerToken, error) {
+// viewerTokens returns tokens of those of n distinct viewers who are of a part. Those made here are new with
+// each run, so that no limit or balance of an earlier run is in the way.
+func (t Target) viewerTokens(run string, n int, own part) ([]viewerToken, error) {
 	if err := t.checkTokens(n, time.Now()); err != nil {
 		return nil, err
 	}
@@ -185,6 +185,9 @@ func (t Target) viewerTokens(run string, n int) ([]viewerToken, error) {
 	}
 	var tokens []viewerToken
 	for i := range n {
+		if !own.has(uint32(i)) {
+			continue
+		}
 		token, err := t.token(key, run, i)
 		if err != nil {
 			return nil, err

@@ -111,7 +111,7 @@ func token(t *testing.T, claims jwt.MapClaims) string {
 func TestViewerTokens(t *testing.T) {
 	given := token(t, jwt.MapClaims{"sub": "ann"})
 	target := Target{ViewerTokens: []string{given}, JWTKeyFile: file(t, testKey+"\r\n")}
-	tokens, err := target.viewerTokens("run", 3)
+	tokens, err := target.viewerTokens("run", 3, part{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestViewerTokens(t *testing.T) {
 			t.Errorf("%v, %v", claims, err)
 		}
 	}
-	if more, err := target.viewerTokens("run", 1); err != nil || len(more) != 1 {
+	if more, err := target.viewerTokens("run", 1, part{}); err != nil || len(more) != 1 {
 		t.Errorf("%d tokens for one viewer: %v", len(more), err)
 	}
 }
@@ -146,7 +146,7 @@ func TestViewerTokensRefuses(t *testing.T) {
 		"PEM":            {Target{JWTKeyFile: file(t, "-----BEGIN PUBLIC KEY-----\nabc\n-----END PUBLIC KEY-----\n")}, "holds a PEM key"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := tt.target.viewerTokens("run", 2)
+			_, err := tt.target.viewerTokens("run", 2, part{})
 			fails(t, err, tt.want)
 		})
 	}
