@@ -29,14 +29,14 @@ func startDev(t *testing.T, flags ...string) *readyInfo {
 	return startDevIn(t, stacktest.DataDir(t), flags...).info
 }
 
-// devProcess is a dev that runs in this process.
-type devProcess struct {
+// runningDev is a dev that runs in this process.
+type runningDev struct {
 	info *readyInfo
 	// stop ends it as Ctrl-C would and returns what it returned.
 	stop func() error
 }
 
-func startDevIn(t *testing.T, data string, flags ...string) *devProcess {
+func startDevIn(t *testing.T, data string, flags ...string) *runningDev {
 	t.Helper()
 	stacktest.Postgres(t, nil) // says or fails when there is none
 	ready := filepath.Join(t.TempDir(), "ready.json")
@@ -52,13 +52,16 @@ func startDevIn(t *testing.T, data string, flags ...string) *devProcess {
 		t.Fatal(err)
 	}
 	cli.Dev.out = io.Discard
+	if cli.Dev.Processes {
+		cli.Dev.program = livecartBinary(t)
+	}
 	done := make(chan struct{})
 	var ended error
 	go func() { // ends with stop
 		defer close(done)
 		ended = line.Run()
 	}()
-	p := &devProcess{stop: func() error {
+	p := &runningDev{stop: func() error {
 		cancel()
 		<-done
 		return ended
@@ -208,7 +211,7 @@ func TestDevKeepsItsDataAndRefusesASecond(t *testing.T) {
 			t.Fatalf("pay: %d %s", status, body)
 		}
 	}
-	balance := func(p *devProcess) (beans int64) {
+	balance := func(p *runningDev) (beans int64) {
 		v, events := watch(t, p.info, 0, p.info.ViewerToken)
 		defer v.Close()
 		await(t, events, "the balance", func(ev *proto.Event) bool {

@@ -23,7 +23,10 @@ func (c *configCommand) Run() error {
 
 // masked returns the settings by flag name with underscores, as --config reads them, durations as text, with the password of every URL
 // replaced.
-func masked(s settings) map[string]any {
+func masked(s settings) map[string]any { return named(s, maskURLs) }
+
+// named is masked with another hand at the URLs that hold secrets.
+func named(s settings, urls func(string) string) map[string]any {
 	out := map[string]any{}
 	v := reflect.ValueOf(s)
 	for i := range v.NumField() {
@@ -32,7 +35,7 @@ func masked(s settings) map[string]any {
 			value = text.String()
 		}
 		if field.Tag.Get("secret") == "url" {
-			value = maskURLs(value.(string))
+			value = urls(value.(string))
 		}
 		out[strings.ReplaceAll(field.Tag.Get("name"), "-", "_")] = value
 	}

@@ -31,10 +31,13 @@ type devCommand struct {
 	Offline   bool     `help:"Never fetch Postgres binaries."`
 	ReadyFile string   `help:"Write addresses and tokens to this file as JSON once everything is ready." type:"path" placeholder:"FILE"`
 	Sandbox   string   `help:"Address of the sandbox payment provider's page; any other port where it is taken." default:"127.0.0.1:8079"`
+	Processes bool     `help:"Run each gateway and the ledger as a process of its own, named in the ready file; one that is killed comes back after 2 s. Their logs are in the data folder."`
 	Bots      int      `help:"Bot viewers that comment, like, send gifts and buy."`
 
 	// out takes what a person reads; standard output when nil.
 	out io.Writer
+	// program is what --processes runs; this one when empty.
+	program string
 }
 
 // devDrain is how long dev's gateways spread their viewers' moves: a person waits for the prompt.
@@ -54,6 +57,9 @@ func (c *devCommand) Run(ctx context.Context) (err error) {
 	}
 	if c.Bots < 0 || c.Bots > maxBots {
 		return fmt.Errorf("dev: --bots must be 0 to %d", maxBots)
+	}
+	if c.Processes && c.Bots > 0 {
+		return errors.New("dev: --bots and --processes do not go together: what is killed on purpose is for loadtest's viewers")
 	}
 	if c.out == nil {
 		c.out = os.Stdout
@@ -118,12 +124,14 @@ func writeNew(path string, data []byte) error {
 
 // devRoom is the gateways and workers of one dev.
 type devRoom struct {
-	id     string
-	apps   []*app
-	peer   *sandboxPeer // nil where another sandbox is given
-	public []net.Listener
-	admin  []net.Listener
-	log    *slog.Logger
+	id       string
+	apps     []*app        // none with --processes
+	children *devProcesses // nil without
+	gateways int
+	peer     *sandboxPeer // nil where another sandbox is given
+	public   []net.Listener
+	admin    []net.Listener
+	log      *slog.Logger
 }
 
 // open listens, wires the gateways and seeds the room.
@@ -143,12 +151,11 @@ func (c *devCommand) open(ctx context.Context, r roles, say func(string)) (_ *de
 	if c.HostGonePause == 0 {
 		c.HostGonePause = -1
 	}
-	gateways := c.Gateways
-	if !r.gateway {
-		gateways = 0
+	if r.gateway {
+		room.gateways = c.Gateways
 	}
 	public, admin := c.Listen, c.Admin
-	for range max(gateways, 1) {
+	for range max(room.gateways, 1) {
 		p, a, err := listenPair(public, admin, say)
 		if err != nil {
 			return nil, err
@@ -169,6 +176,14 @@ func (c *devCommand) open(ctx context.Context, r roles, say func(string)) (_ *de
 			return nil, err
 		}
 		c.SandboxURL = room.peer.url
+	}
+	if c.Processes {
+		if room.children, err = c.openProcesses(r, room); err != nil {
+			return nil, err
+		}
+		room.release()
+		room.id, err = c.seed(ctx)
+		return room, err
 	}
 	for i := range room.public {
 		cfg := appConfig{settings: c.settings, name: fmt.Sprintf("dev %d", i+1), public: room.public[i], admin: room.admin[i], log: room.log.With("gateway", i+1)}
@@ -226,6 +241,11 @@ func (d *devRoom) close() {
 	for _, a := range d.apps {
 		a.close()
 	}
+	d.release()
+}
+
+// release closes the listeners, of which one that was closed already does not mind.
+func (d *devRoom) release() {
 	for i := range d.public {
 		d.public[i].Close()
 		d.admin[i].Close()
@@ -241,6 +261,11 @@ func (d *devRoom) run(ctx context.Context, c *devCommand) error {
 	for i, a := range d.apps {
 		served = append(served, component{fmt.Sprintf("gateway %d", i+1), a.run})
 	}
+	if d.children != nil {
+		for _, p := range d.children.all {
+			served = append(served, component{p.name, p.run})
+		}
+	}
 	ready, err := c.describe(d)
 	if err != nil {
 		d.close()
@@ -251,12 +276,18 @@ func (d *devRoom) run(ctx context.Context, c *devCommand) error {
 			return err
 		}
 		if c.ReadyFile != "" {
+			if d.children != nil {
+				ready.Processes = d.children.told()
+			}
 			if err := ready.write(c.ReadyFile); err != nil {
 				return err
 			}
 			defer os.Remove(c.ReadyFile)
 		}
 		ready.print(c.out)
+		if d.children != nil && c.ReadyFile != "" {
+			return d.follow(ctx, c, ready)
+		}
 		if c.Bots == 0 || len(ready.Gateways) == 0 {
 			<-ctx.Done()
 			return nil
@@ -270,8 +301,17 @@ func (d *devRoom) run(ctx context.Context, c *devCommand) error {
 func (d *devRoom) waitReady(ctx context.Context) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
+	var asks []func() error
 	for _, a := range d.apps {
-		for a.ready() != nil {
+		asks = append(asks, a.ready)
+	}
+	if d.children != nil {
+		for _, p := range d.children.all {
+			asks = append(asks, func() error { return p.ready(ctx) })
+		}
+	}
+	for _, ready := range asks {
+		for ready() != nil {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
@@ -280,6 +320,21 @@ func (d *devRoom) waitReady(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// follow keeps the ready file at the numbers of the running processes until ctx ends.
+func (d *devRoom) follow(ctx context.Context, c *devCommand, ready *readyInfo) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.children.changed:
+		}
+		ready.Processes = d.children.told()
+		if err := ready.write(c.ReadyFile); err != nil {
+			return err
+		}
+	}
 }
 
 // seed fills an empty database with the demo and returns its room; what is there stays as it is.

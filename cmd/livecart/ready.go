@@ -23,6 +23,13 @@ type readyGateway struct {
 	Admin string `json:"admin"`
 }
 
+// readyProcess is one process beside dev.
+type readyProcess struct {
+	Name    string `json:"name"`
+	PID     int    `json:"pid"` // 0 while it does not run
+	Program string `json:"program"`
+}
+
 // readyInfo is what dev tells once everything is ready, as text and in the ready file.
 type readyInfo struct {
 	Gateways       []readyGateway `json:"gateways"`
@@ -37,6 +44,8 @@ type readyInfo struct {
 	NATSURL        string         `json:"nats_url"`
 	JWTKeyFile     string         `json:"jwt_key_file"`
 	PID            int            `json:"pid"`
+	// Processes are those that may be killed, with --processes; they come back with another number.
+	Processes []readyProcess `json:"processes,omitempty"`
 
 	file string
 }
@@ -47,10 +56,7 @@ func (c *devCommand) describe(d *devRoom) (*readyInfo, error) {
 		Gateways: []readyGateway{}, Room: d.id, DatabaseURL: c.DatabaseURL, RedisURL: c.RedisURL, NATSURL: c.NATSURL,
 		JWTKeyFile: c.JWTKeyFile, PID: os.Getpid(), file: c.ReadyFile,
 	}
-	for i, a := range d.apps {
-		if !a.cfg.gateway {
-			continue
-		}
+	for i := range d.gateways {
 		public := reachable(d.public[i].Addr())
 		info.Gateways = append(info.Gateways, readyGateway{
 			URL: "http://" + public, WS: "ws://" + public + "/v1/rooms/" + d.id + "/ws", Admin: "http://" + reachable(d.admin[i].Addr()),

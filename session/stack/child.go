@@ -24,6 +24,9 @@ func StartChild(log, path string, args ...string) (*Child, error) {
 	return &Child{guard: g}, nil
 }
 
+// PID is the number of the program's process.
+func (c *Child) PID() int { return c.guard.pid }
+
 // Signal sends a signal: SIGSTOP freezes the program, SIGCONT lets it go on. It does nothing once the
 // program has ended.
 func (c *Child) Signal(signal syscall.Signal) error {
