@@ -34,7 +34,7 @@ func httpServer(name string, listener net.Listener, handler http.Handler, log *s
 			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		}
 		served := make(chan error, 1)
-		go func() { served <- server.Serve(listener) }() // ends with Shutdown or Close below
+		go func() { served <- server.Serve(&sayingListener{Listener: listener, log: log}) }() // ends with Shutdown or Close below
 		select {
 		case err := <-served:
 			return err

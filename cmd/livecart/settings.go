@@ -35,6 +35,7 @@ type settings struct {
 	RoomTick       time.Duration `name:"room-tick" env:"LIVECART_ROOM_TICK" help:"Least time between two writes to a busy room's viewers; 0 stretches with the room from 50 ms to 250 ms."`
 	ChatPerViewer  int           `name:"chat-per-viewer" env:"LIVECART_CHAT_PER_VIEWER" default:"20" help:"Comments a second that each viewer gets of a busy room; 0 for all."`
 	MaxConnections int           `name:"max-connections" env:"LIVECART_MAX_CONNECTIONS" help:"Connections that a gateway takes; 0 for 100,000."`
+	JoinRate       int           `name:"join-rate" env:"LIVECART_JOIN_RATE" help:"Handshakes a second that a gateway takes; 0 for 5,000."`
 	HostGonePause  time.Duration `name:"host-gone-pause" env:"LIVECART_HOST_GONE_PAUSE" help:"After how long without its host a room pauses; negative for never."`
 	HostGoneEnd    time.Duration `name:"host-gone-end" env:"LIVECART_HOST_GONE_END" help:"After how long without its host a room ends; negative for never."`
 	FlashPayWindow time.Duration `name:"flash-pay-window" env:"LIVECART_FLASH_PAY_WINDOW" help:"How long an order of a flash sale waits for its payment; 0 for 5 min."`
