@@ -12,14 +12,9 @@ import (
 	"livecart/proto"
 )
 
-// Bounds of what the host does beside sales.
-const (
-	// showFor is how long a product is on show at most: as long as a server allows, so that only the next one
-	// takes it down.
-	showFor = 10 * time.Minute
-	// restoring is how long it may take to put the chat's settings back when the run was interrupted.
-	restoring = 5 * time.Second
-)
+// showFor is how long a product is on show at most: as long as a server allows, so that only the next one
+// takes it down.
+const showFor = 10 * time.Minute
 
 // termPrefix begins the blocked term by which settings of a run are told from one another. Nobody writes it.
 const termPrefix = "livecart load "
@@ -155,7 +150,7 @@ func (r *playRun) move(ctx context.Context, kind Kind, name string, due time.Tim
 
 // putBack restores the chat's settings, after an interruption too.
 func (r *playRun) putBack(ctx context.Context, before *proto.ChatSettings) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoring)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidying)
 	defer cancel()
 	reply, err := r.host.ask(ctx, configured(before))
 	if err == nil && reply.GetError() != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -166,6 +167,29 @@ func TestPlayIsInterrupted(t *testing.T) {
 	result, err := evening(t, target).Run(ctx)
 	if err != nil || result.Partial != "the run was interrupted while playing" || result.Passed || len(result.Checks) > 0 {
 		t.Errorf("%+v: %v", result, err)
+	}
+	r.nobodyIsLeft(t)
+}
+
+// The goods of a sale that nobody waits for any more are free for the next run.
+func TestPlayEndsItsSaleWhenInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	var stopped atomic.Int64
+	r, target := openRoom(t, func(r *room) {
+		r.onCommand = func(cmd *proto.Command) bool {
+			switch cmd.Kind() {
+			case "flash_buy":
+				cancel()
+			case "flash_stop":
+				stopped.Add(1)
+			}
+			return false
+		}
+	})
+	result, err := rush(t, target).Run(ctx)
+	if err != nil || result.Partial != "the run was interrupted while playing" || stopped.Load() != 1 {
+		t.Errorf("%+v, stopped %d times: %v", result, stopped.Load(), err)
 	}
 	r.nobodyIsLeft(t)
 }

@@ -154,16 +154,34 @@ func (r *smokeRun) payFirst(ctx context.Context, n int) error {
 
 // stop ends the sale and waits until every watcher knows everything.
 func (r *smokeRun) stop(ctx context.Context) error {
+	if err := r.endSale(ctx); err != nil {
+		return err
+	}
+	// The last numbered event has to reach everybody before gaps are looked for.
+	until(ctx, r.pace.news, r.caughtUp)
+	return ctx.Err()
+}
+
+// abandonSale ends a sale that a run that breaks off leaves behind, so that the next run finds its goods for
+// sale. Where it cannot, the sale ends by itself.
+func (r *smokeRun) abandonSale(ctx context.Context) {
+	if r.sale == nil || r.ended {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidying)
+	defer cancel()
+	_ = r.endSale(ctx) // what the run broke off for is told, which is why this may fail too
+}
+
+func (r *smokeRun) endSale(ctx context.Context) error {
 	for range 5 {
 		reply, err := r.host.ask(ctx, &proto.Command{Command: &proto.Command_FlashStop{FlashStop: &proto.FlashStop{SaleId: r.sale.Id, ExpectedVersion: r.sale.Version}}})
 		if err != nil {
 			return err
 		}
 		if sale := reply.GetOk().GetFlashSale(); sale != nil {
-			r.sale = sale
-			// The last numbered event has to reach everybody before gaps are looked for.
-			until(ctx, r.pace.news, r.caughtUp)
-			return ctx.Err()
+			r.sale, r.ended = sale, true
+			return nil
 		}
 		if proto.Reason(reply.GetError().GetReason()) != proto.ReasonVersionConflict {
 			return fmt.Errorf("flash_stop was refused: %v", reply.GetError())

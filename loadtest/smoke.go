@@ -88,7 +88,8 @@ type smokeRun struct {
 	payers   int      // buyers who were to pay
 	broken   []string // outcomes that changed when asked again
 
-	sale *proto.FlashSale
+	sale  *proto.FlashSale
+	ended bool // the sale, by the host
 
 	// What is wrong with orders and balances when their owners ask for them.
 	wrongOrders, wrongBalances func(context.Context) []string
@@ -96,6 +97,9 @@ type smokeRun struct {
 
 // beansEach is what each gifter tops up: an amount that is whole in money, 7 beans a yuan.
 const beansEach = 700
+
+// tidying is how long putting the room back as it was may take after an interruption.
+const tidying = 3 * time.Second
 
 // leftAlone is how long a room may take to tell that nobody but the host is there.
 const leftAlone = 3 * time.Second
@@ -154,6 +158,7 @@ func (r *smokeRun) conduct(ctx context.Context, scenario string, steps []step, c
 	stopProgress := r.reportProgress(ctx)
 	defer stopProgress()
 	defer r.end()
+	defer r.abandonSale(ctx)
 	stopWatching := r.watchServers(ctx)
 	at, err := r.play(ctx, steps)
 	if r.collect != nil {
