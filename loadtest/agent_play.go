@@ -15,6 +15,7 @@ const (
 	joinStep   = "join"   // the regulars
 	fundStep   = "fund"   // the givers
 	playStep   = "play"   // the schedule
+	leaveStep  = "leave"  // of those who come and go, once the schedule is over for all
 	settleStep = "settle" // until all were told of all comments
 	payStep    = "pay"
 	headStep   = "catch up" // until all were told of all numbered events
@@ -61,6 +62,8 @@ func (p *playPart) do(ctx context.Context, o order) (a answer, err error) {
 	case playStep:
 		p.sale = &proto.FlashSale{Id: o.SaleID}
 		err = p.hand(ctx, steady(o.Begin))
+	case leaveStep:
+		err = p.visitors.close(ctx)
 		a = answer{Comments: int64(len(p.comments)), Likes: p.likes.Load(), Orders: len(p.ordered())}
 	case settleStep:
 		until(ctx, p.pace.news, func() bool { return p.told(int(o.Comments)) })

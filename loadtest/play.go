@@ -274,10 +274,11 @@ func (r *playRun) act(ctx context.Context) error {
 	}
 	r.faults.begin(ctx, r, begin)
 	r.acting.Go(func() { r.steer(ctx, begin) }) // ends with the schedule and what came of it
-	return r.hand(ctx, begin)
+	err := r.hand(ctx, begin)
+	return errors.Join(err, r.visitors.close(ctx))
 }
 
-// hand hands out this part of the schedule and waits for what came of it.
+// hand hands out this part of the schedule and waits for what came of it. Those who came stay.
 func (r *playRun) hand(ctx context.Context, begin time.Time) error {
 	arrivals := r.part.arrivals(NewSchedule(r.Plan, r.Seed).All(), func(a Arrival) { r.expect(a, begin.Add(a.At)) })
 	err := NewPacer(begin, r.meter).Run(ctx, arrivals, func(a Arrival, due time.Time) {
@@ -303,7 +304,7 @@ func (r *playRun) hand(ctx context.Context, begin time.Time) error {
 	r.acting.Wait()
 	r.faults.wait()
 	r.recover(ctx)
-	return errors.Join(err, r.visitors.close(ctx))
+	return err
 }
 
 // settle waits until everybody who stays has been told everything, a while at most: what is missing then,

@@ -13,7 +13,7 @@ import (
 type playTeam struct {
 	*playRun
 	team     *team
-	answers  []answer // of the schedule
+	answers  []answer // when all had left who came and went
 	played   bool     // to its end, by all
 	comments int64    // accepted, of all
 	invalid  []string
@@ -101,12 +101,15 @@ func (t *playTeam) act(ctx context.Context) error {
 	steering, stop := context.WithCancel(ctx)
 	t.acting.Go(func() { t.steer(steering, o.Begin) }) // ends with the schedule, and when an agent fails
 	var err error
-	if t.answers, err = t.team.do(ctx, o, nil); err != nil {
+	if err := t.each(ctx, o); err != nil {
 		stop()
+		t.acting.Wait()
+		return err
 	}
 	t.acting.Wait()
 	stop()
-	t.played = err == nil
+	t.played = true
+	t.answers, err = t.team.do(ctx, order{Name: leaveStep}, nil)
 	for _, a := range t.answers {
 		t.comments += a.Comments
 		t.likes.Add(a.Likes)

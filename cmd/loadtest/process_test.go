@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"io"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"livecart/proto"
+	"livecart/session/stack/stacktest"
 )
 
 // command is loadtest as a process of its own, with its main function, signals and exit code.
@@ -190,5 +192,57 @@ func TestCtrlCInTheMiddle(t *testing.T) {
 	html, err := os.ReadFile(page)
 	if err != nil || !strings.Contains(string(html), "the run was interrupted while idling") || !strings.Contains(string(html), "INTERRUPTED") {
 		t.Errorf("the report does not say that it is partial: %v", err)
+	}
+}
+
+// Agents are processes that wait for a run, play for it, and end with Ctrl-C.
+func TestAgentProcesses(t *testing.T) {
+	const viewers = 4
+	var left sync.WaitGroup
+	left.Add(viewers)
+	url, nats := hall(t, proto.Subprotocols[:], left.Done), stacktest.NATS(t)
+	var agents []*exec.Cmd
+	for _, name := range []string{"north", "south"} {
+		cmd, stdout, _ := command(t, "agent", "--nats", nats, "--name", name)
+		cmd.Stderr = nil
+		stderr, err := cmd.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		said := bufio.NewReader(stderr)
+		if line, err := said.ReadString('\n'); line != "agent "+name+" waits for runs at "+nats+"\n" {
+			t.Errorf("said %q: %v", line, err)
+		}
+		go io.Copy(io.Discard, said) // ends with the process
+		defer func() {
+			if stdout.Len() > 0 {
+				t.Errorf("printed %q", stdout)
+			}
+		}()
+		agents = append(agents, cmd)
+	}
+	result := filepath.Join(t.TempDir(), "result.json")
+	cmd, stdout, stderr := command(t, "run", "fanout", "--idle", "--for", "1s", "--viewers", "4", "--most-late", "1m", "--url", url, "--host-token", "h",
+		"--jwt-key-file", file(t, key), "--agents", "2", "--nats", nats, "--json", result)
+	cmd.Run()
+	if code := cmd.ProcessState.ExitCode(); code != exitPassed {
+		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
+	}
+	left.Wait() // every viewer has
+	got, err := readResult(result)
+	if err != nil || !got.Passed || got.Counts["sent.join"] != viewers || len(got.Environment.Agents) != 2 ||
+		!strings.HasPrefix(got.Environment.Agents[0], "north: ") || !strings.HasPrefix(got.Environment.Agents[1], "south: ") {
+		t.Errorf("%+v: %v", got, err)
+	}
+	for _, agent := range agents {
+		if err := agent.Process.Signal(syscall.SIGINT); err != nil {
+			t.Error(err)
+		}
+		if err := agent.Wait(); err != nil {
+			t.Errorf("agent: %v", err)
+		}
 	}
 }
