@@ -32,15 +32,7 @@ func (a *audience) say(text string, due time.Time) { a.said.Store(text, due) }
 
 // frame measures one frame that reached one of them.
 func (a *audience) frame(frame *proto.ServerFrame, bytes int) {
-	a.meter.Count("frames_in", 1)
-	a.meter.Count("bytes_in", int64(bytes))
-	a.meter.Count("delivered", int64(len(frame.Events)))
-	if frame.Sampled > 0 {
-		a.meter.Count("sampled", int64(frame.Sampled))
-	}
-	if frame.Skipped > 0 {
-		a.meter.Count("skipped", int64(frame.Skipped))
-	}
+	a.count(frame, bytes)
 	missed := welcomeOf(frame) != nil // what comes with a welcome happened before
 	for _, ev := range frame.Events {
 		if move := moveOf(ev); move != "" && !missed {
@@ -52,6 +44,31 @@ func (a *audience) frame(frame *proto.ServerFrame, bytes int) {
 		case *proto.Event_GiftSent:
 			a.heard("delivery.gift", e.GiftSent.ComboId)
 		}
+	}
+}
+
+// slowFrame is frame for somebody who reads slowly, whose times are their own.
+func (a *audience) slowFrame(frame *proto.ServerFrame, bytes int) {
+	a.count(frame, bytes)
+	if frame.Skipped > 0 {
+		a.meter.Count("slow.skipped", int64(frame.Skipped))
+	}
+	for _, ev := range frame.Events {
+		if m := ev.GetChatMessage(); m != nil {
+			a.heard("delivery.slow", m.Text)
+		}
+	}
+}
+
+func (a *audience) count(frame *proto.ServerFrame, bytes int) {
+	a.meter.Count("frames_in", 1)
+	a.meter.Count("bytes_in", int64(bytes))
+	a.meter.Count("delivered", int64(len(frame.Events)))
+	if frame.Sampled > 0 {
+		a.meter.Count("sampled", int64(frame.Sampled))
+	}
+	if frame.Skipped > 0 {
+		a.meter.Count("skipped", int64(frame.Skipped))
 	}
 }
 

@@ -33,6 +33,7 @@ type MeasuredFigure struct {
 var MeasuredFigures = []MeasuredFigure{
 	{"join", Times, "from the scheduled start of a handshake to the welcome"},
 	{"delivery.chat", Times, "from the scheduled time of a comment to its coming to each viewer"},
+	{"delivery.slow", Times, "the same at those who read slowly, whose deliveries count nowhere else"},
 	{"delivery.like", Times, "from the scheduled time of a like to the first total that holds it, at up to 100 of those who stay: a total replaces the one before, a like has no event of its own"},
 	{"delivery.gift", Times, "from the scheduled time of a gift to its coming to each viewer"},
 	{"delivery.numbered", Times, "the same for what the host does beside sales: a product shown, a comment pinned, settings changed"},
@@ -49,6 +50,8 @@ var MeasuredFigures = []MeasuredFigure{
 	{"bytes_in", Counts, "bytes of frames that came to viewers, before compression"},
 	{"sampled", Counts, "comments told as left out for all"},
 	{"skipped", Counts, "comments told as left out for one slow viewer"},
+	{"slow.skipped", Counts, "those of them that were left out for viewers who read slowly on purpose"},
+	{"slow.lost", Counts, "connections lost of those who read slowly on purpose"},
 	{"gaps", Counts, "numbered events that did not come, to those who come and go"},
 	{"reconnects", Counts, "connections that replaced a lost one"},
 	{"join_failed", Counts, "handshakes that brought no welcome"},

@@ -42,6 +42,9 @@ func openReady(ctx context.Context, cfg ViewerConfig, source netip.Addr) (readyC
 	var head *headConn
 	conn, stop, err := dial(ctx, cfg, func(ctx context.Context, network, addr string) (net.Conn, error) {
 		dialer := net.Dialer{}
+		if cfg.ReadRate > 0 {
+			dialer.Control = slowSocket
+		}
 		if to, err := netip.ParseAddrPort(addr); err == nil && source.IsValid() && to.Addr().Is4() && to.Addr().IsLoopback() {
 			dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
 		}

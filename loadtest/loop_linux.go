@@ -52,6 +52,8 @@ type seat struct {
 	pending []byte // what the socket did not take
 	broken  bool   // writing failed: reading tells why
 	asks    []*ask
+	rate    int       // bytes a second that it reads; 0 for as fast as they come
+	rest    *deadline // until it reads again; nil while it reads
 }
 
 // ask is a command that waits for its reply.
@@ -213,7 +215,7 @@ func (l *loop) connected(j *opening, c readyConn, until time.Time) {
 		c.close()
 		return
 	}
-	s.fd, s.format, s.timeout = c.fd, j.cfg.Format, j.cfg.ReplyTimeout
+	s.fd, s.format, s.timeout, s.rate = c.fd, j.cfg.Format, j.cfg.ReplyTimeout, j.cfg.ReadRate
 	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(j.number / l.step)}
 	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, s.fd, &event); err != nil {
 		l.end(s, fmt.Errorf("watch the socket: %w", err))
@@ -233,7 +235,11 @@ func (l *loop) read(s *seat) {
 		l.buf = make([]byte, kept+readSize)
 	}
 	copy(l.buf, s.in.partial)
-	n, err := unix.Read(s.fd, l.buf[kept:])
+	most := readSize
+	if s.rate > 0 {
+		most = min(slowRead(s.rate), readSize)
+	}
+	n, err := unix.Read(s.fd, l.buf[kept:kept+most])
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
 	case err != nil:
@@ -241,8 +247,23 @@ func (l *loop) read(s *seat) {
 	case n == 0:
 		l.end(s, &websocket.CloseError{Code: websocket.CloseAbnormalClosure, Text: io.ErrUnexpectedEOF.Error()})
 	default:
+		if s.rate > 0 {
+			l.pause(s, slowPause(s.rate, n))
+		}
 		l.take(s, l.buf[:kept+n])
 	}
+}
+
+// pause lets a slow reader read nothing for a time.
+func (l *loop) pause(s *seat, d time.Duration) {
+	if s.rest != nil {
+		return // the connection has ended, and what is left of it is read at once
+	}
+	s.rest = l.deadlines.add(time.Now().Add(d), func() {
+		s.rest = nil
+		l.watch(s)
+	})
+	l.watch(s)
 }
 
 // errOver ends the reading of a connection that has ended.
@@ -360,7 +381,7 @@ func (l *loop) write(s *seat, frame []byte) bool {
 	}
 	if rest := l.writeSome(s, frame); len(rest) > 0 {
 		s.pending = rest
-		l.watch(s, unix.EPOLLIN|unix.EPOLLOUT)
+		l.watch(s)
 	}
 	return true
 }
@@ -385,12 +406,19 @@ func (l *loop) writeSome(s *seat, data []byte) []byte {
 func (l *loop) flush(s *seat) {
 	if s.pending = l.writeSome(s, s.pending); len(s.pending) == 0 {
 		s.pending = nil // and its memory
-		l.watch(s, unix.EPOLLIN)
+		l.watch(s)
 	}
 }
 
-// watch changes what the loop waits for.
-func (l *loop) watch(s *seat, events uint32) {
+// watch has the loop wait for what the seat needs now.
+func (l *loop) watch(s *seat) {
+	events := uint32(0)
+	if s.rest == nil {
+		events |= unix.EPOLLIN
+	}
+	if len(s.pending) > 0 {
+		events |= unix.EPOLLOUT
+	}
 	event := unix.EpollEvent{Events: events, Fd: int32(s.number / l.step)}
 	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_MOD, s.fd, &event); err != nil {
 		s.broken = true // cannot be: the socket is watched
@@ -418,6 +446,9 @@ func (l *loop) end(s *seat, lost error) {
 	*s = seat{number: old.number, fd: -1}
 	if old.fd >= 0 {
 		unix.Close(old.fd) // which also ends the watching
+	}
+	if old.rest != nil {
+		l.deadlines.remove(old.rest)
 	}
 	for _, a := range old.asks {
 		l.deadlines.remove(a.deadline)

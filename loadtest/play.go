@@ -198,6 +198,7 @@ func (r *playRun) gather(ctx context.Context) error {
 	}
 	r.visitors, err = newVisitors(r.Target, r.Plan.mostOf(r.part), r.key, r.tag, r.Plan.Returns > 0, back, r.crowd.audience)
 	if err == nil {
+		r.visitors.slow = r.Plan.Slow
 		r.doubt()
 	}
 	if len(r.crowd.people) > 0 {

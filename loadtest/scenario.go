@@ -73,6 +73,7 @@ type Scenario struct {
 	// double from 0.5 s to 8 s, for a minute. Without Within all wait equally long.
 	Reconnect bool
 	Within    time.Duration
+	Slow      Slow
 }
 
 // Sale is a flash sale at which many go at once. The regulars of the room are its buyers.
@@ -178,6 +179,9 @@ func (s Scenario) check() error {
 		hold(fmt.Sprintf("faults.%d", i), err == nil, "%w", err)
 	}
 	hold("reconnect.within", s.Within >= 0 && s.Within <= maxWithin, "viewers reconnect within 0s to %v, not %v", maxWithin, s.Within)
+	hold("slow_readers", s.Slow.Part >= 0 && s.Slow.Part <= 1, "0%% to 100%% read slowly, not %g%%", 100*s.Slow.Part)
+	hold("slow_readers", s.Slow.Part == 0 || s.Slow.Rate >= minReadRate && s.Slow.Rate <= maxReadRate,
+		"slow readers read %d to %d bytes_a_second, not %d", minReadRate, maxReadRate, s.Slow.Rate)
 	hold("givers", s.Givers > 0 && s.Givers <= 1, "givers are above 0%% and at most 100%%, not %g%%", s.Givers*100)
 	hold("message_bytes", s.MessageBytes >= minMessage && s.MessageBytes <= maxMessage, "a message has %d to %d bytes, not %d", minMessage, maxMessage, s.MessageBytes)
 	return errors.Join(all...)

@@ -150,6 +150,7 @@ func (s *Scenario) fields() fields {
 			return fields{"within": duration(&s.Within, 0, maxWithin)}.read(n)
 		},
 		"host":          fields{"pushes": number(&s.Host.Pushes, 0, maxHostRate), "pins": number(&s.Host.Pins, 0, maxHostRate), "settings": number(&s.Host.Settings, 0, maxHostRate)}.read,
+		"slow_readers":  fields{"part": share(&s.Slow.Part), "bytes_a_second": whole(&s.Slow.Rate, minReadRate, maxReadRate)}.read,
 		"publish":       number(&s.Publish, 0, maxPublish),
 		"givers":        share(&s.Givers),
 		"repeats":       share(&s.Repeats),

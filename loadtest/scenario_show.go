@@ -63,6 +63,9 @@ func (p Plan) Write(w io.Writer) error {
 			p.Pieces, s.At, p.Pieces*s.PerPiece, p.Buyers, s.Over, 100*s.Bots, botLead)
 		fmt.Fprintf(tab, "\tpeople ask %d times again under the same key; %g%% of the orders are never paid\n", s.Retries, 100*s.Unpaid)
 	}
+	if p.Slow.Part > 0 {
+		fmt.Fprintf(tab, "slow readers\t%g%% of those who come and go read %d bytes a second and only watch\n", 100*p.Slow.Part, p.Slow.Rate)
+	}
 	for _, f := range p.Faults {
 		fmt.Fprintf(tab, "after %v\t%s", f.At, f.name())
 		if f.For > 0 {

@@ -33,6 +33,7 @@ faults:
   - {at: 30s, do: freeze redis, for: 5s}
   - {at: 40s, run: docker restart nats}
 reconnect: {within: 2s}
+slow_readers: {part: 5%, bytes_a_second: 10000}
 message_bytes: 200
 `))
 	want := Scenario{
@@ -44,7 +45,7 @@ message_bytes: 200
 		Faults: []Fault{
 			{At: 20 * time.Second, Do: "kill gateway 2"}, {At: 30 * time.Second, Do: "freeze redis", For: 5 * time.Second}, {At: 40 * time.Second, Run: "docker restart nats"},
 		},
-		Reconnect: true, Within: 2 * time.Second,
+		Reconnect: true, Within: 2 * time.Second, Slow: Slow{0.05, 10_000},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v: %v", got, err)
@@ -63,6 +64,8 @@ func TestMalformedScenario(t *testing.T) {
 		{"no mapping", "- a\n", "f.yaml:1:1: here belong fields (bursts, doc, faults, givers,"},
 		{"unknown fault", stages + "faults: [{at: 0s, do: drown gateway 1}]\n", "f.yaml:2:10: a fault does kill, restart, freeze or thaw"},
 		{"too late a fault", stages + "faults: [{at: 2s, do: kill nats}]\n", "f.yaml:2:10: kill nats comes and ends within the 1s"},
+		{"too slow a reader", stages + "slow_readers: {part: 5%, bytes_a_second: 99}\n", `f.yaml:2:42: "99" is no whole number from 100 to 10000000`},
+		{"slow readers without rate", stages + "slow_readers: {part: 5%}\n", "f.yaml:2:15: slow readers read 100 to 10000000 bytes_a_second, not 0"},
 		{"slow to reconnect", stages + "reconnect: {within: 11m}\n", `f.yaml:2:21: "11m" is no time from 0s to 10m0s`},
 		{"syntax", stages + "stay:\n  mean: @1s\n", "f.yaml:3:3: found character"},
 		{"tab", stages + "stay:\n\tmean: 1s\n", "f.yaml:3:1: found character that cannot start any token"},

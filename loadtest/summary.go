@@ -46,6 +46,12 @@ func (r *Result) WriteSummary(w io.Writer) error {
 			fmt.Fprintf(tab, "%s\t%d\n", f.Name, f.Value)
 		}
 	}
+	if len(r.Marks) > 0 {
+		fmt.Fprintf(tab, "\nsecond\twhat happened\n")
+		for _, m := range r.Marks {
+			fmt.Fprintf(tab, "%.1f\t%s\n", m.Second, m.Text)
+		}
+	}
 	if len(r.Thresholds) > 0 {
 		fmt.Fprintf(tab, "\nthreshold\n")
 		for _, t := range r.Thresholds {
@@ -79,7 +85,7 @@ func (r *Result) losses() []Figure {
 	var losses []Figure
 	for _, name := range slices.Sorted(maps.Keys(r.Counts)) {
 		head, _, _ := strings.Cut(name, ".")
-		if r.Counts[name] != 0 && slices.Contains([]string{"refused", "sampled", "skipped", "gaps", "reconnects", "join_failed", "closed"}, head) {
+		if r.Counts[name] != 0 && slices.Contains([]string{"refused", "sampled", "skipped", "slow", "gaps", "reconnects", "join_failed", "closed"}, head) {
 			losses = append(losses, Figure{name, r.Counts[name]})
 		}
 	}

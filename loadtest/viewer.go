@@ -56,6 +56,8 @@ type ViewerConfig struct {
 	OnEnd func(lost error)
 	// History is continued, so that a viewer who comes back keeps one; nil begins a new one.
 	History *History
+	// ReadRate is how many bytes a second are read, 0 for as fast as they come.
+	ReadRate int
 	// JoinTimeout bounds everything up to the welcome, ReplyTimeout one command; 20 s each when 0.
 	JoinTimeout, ReplyTimeout time.Duration
 
@@ -90,7 +92,19 @@ func Join(ctx context.Context, cfg ViewerConfig) (*Viewer, error) {
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, cfg.JoinTimeout)
 	defer cancel()
-	conn, stop, err := dial(ctx, cfg, new(net.Dialer).DialContext)
+	dialer := new(net.Dialer)
+	connect := connector(dialer.DialContext)
+	if cfg.ReadRate > 0 {
+		dialer.Control = slowSocket
+		connect = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := dialer.DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return slowConn{c, cfg.ReadRate}, nil
+		}
+	}
+	conn, stop, err := dial(ctx, cfg, connect)
 	if err != nil {
 		return nil, fmt.Errorf("join %s: %w", cfg.URL, err)
 	}

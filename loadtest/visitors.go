@@ -22,6 +22,7 @@ type visitors struct {
 	run     string // part of the users' ids
 	key     []byte // that signs their tokens
 	returns bool
+	slow    Slow
 	back    *retries // of those who lose their connection; nil where they stay away
 	meter   *Meter
 	// Set before the first command, or nil: is told of each that may have been carried out though no reply came.
@@ -49,6 +50,7 @@ type visitor struct {
 	number uint32
 	seat   int
 	token  string
+	slow   int          // bytes a second that are read; 0 for as fast as they come
 	last   atomic.Int64 // number of the last numbered event
 
 	// What ends a stay is done under mu, so that it never meets the next one in the seat.
@@ -111,7 +113,7 @@ func newVisitors(t Target, most int, key []byte, run string, returns bool, back 
 
 // join begins the handshake of a visitor that was due.
 func (vs *visitors) join(i uint32, due time.Time) {
-	v := &visitor{number: i, turn: int(i)}
+	v := &visitor{number: i, turn: int(i), slow: vs.slow.reads(i)}
 	vs.in[i] = v
 	v.last.Store(vs.last[i])
 	delete(vs.last, i)
@@ -134,6 +136,7 @@ func (vs *visitors) connect(v *visitor, due, begin time.Time) {
 	i := int(v.number)
 	cfg := ViewerConfig{
 		URL: vs.target.socketURL(v.turn), TLS: vs.target.tls, Token: v.token, Format: proto.Format(i / len(vs.target.Gateways) % proto.Formats), AfterSeq: v.last.Load(),
+		ReadRate: v.slow,
 	}
 	vs.swarm.Join(v.seat, cfg, func(_ *proto.SessionWelcome, err error) {
 		if err != nil {
@@ -232,7 +235,10 @@ func (vs *visitors) mayLeave(v *visitor) {
 func (vs *visitors) ended(seat int, lost error) {
 	v := vs.seats[seat].Load()
 	vs.audience.left(lost)
-	if lost != nil {
+	switch {
+	case lost != nil && v.slow > 0: // a server may cut those off
+		vs.meter.Count("slow.lost", 1)
+	case lost != nil:
 		vs.lost.add("viewer %d: %v", v.number, lost)
 	}
 	v.mu.Lock()
@@ -248,8 +254,12 @@ func (vs *visitors) ended(seat int, lost error) {
 
 // frame measures a frame and follows the numbers of the numbered events.
 func (vs *visitors) frame(seat int, frame *proto.ServerFrame, bytes int) {
-	vs.audience.frame(frame, bytes)
 	v := vs.seats[seat].Load()
+	if v.slow > 0 {
+		vs.audience.slowFrame(frame, bytes)
+	} else {
+		vs.audience.frame(frame, bytes)
+	}
 	if w := welcomeOf(frame); w != nil && w.Resumed {
 		vs.resume(v, w, frame.Events)
 		return
@@ -294,7 +304,7 @@ func (vs *visitors) follow(v *visitor, ev *proto.Event, gaps *complaints) {
 // in the room: not yet, or no more.
 func (vs *visitors) send(i uint32, cmd *proto.Command, due time.Time, done func(*proto.Reply, error)) bool {
 	v := vs.in[i]
-	if v == nil || !v.begin() {
+	if v == nil || v.slow > 0 || !v.begin() {
 		return false
 	}
 	vs.ask(v, cmd, due, func(reply *proto.Reply, err error) {
@@ -369,7 +379,7 @@ func (vs *visitors) askAgain(v *visitor, cmd *proto.Command, due time.Time, done
 func (vs *visitors) behind(head int64) (n int, first string) {
 	for _, v := range vs.in {
 		v.mu.Lock()
-		in := v.welcomed && !v.over
+		in := v.welcomed && !v.over && v.slow == 0
 		v.mu.Unlock()
 		if last := v.last.Load(); in && last < head {
 			if n++; n == 1 {
