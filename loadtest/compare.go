@@ -21,6 +21,7 @@ func Incomparable(a, b *Result) []string {
 	differ("the scenario", a.Scenario, b.Scenario)
 	differ("the number of viewers", a.Viewers, b.Viewers)
 	differ("the machine", a.Environment.CPU, b.Environment.CPU)
+	differ("the number of agents", len(a.Environment.Agents), len(b.Environment.Agents))
 	differ("what the servers stand on", strings.Join(a.Environment.Backends, ", "), strings.Join(b.Environment.Backends, ", "))
 	for i, r := range []*Result{a, b} {
 		name := []string{"A", "B"}[i]

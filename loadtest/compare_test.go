@@ -34,6 +34,7 @@ func TestIncomparable(t *testing.T) {
 		"another scenario":  {func(r *Result) { r.Scenario = "talk" }, "the scenario differs: smoke and talk"},
 		"fewer viewers":     {func(r *Result) { r.Viewers = 10 }, "the number of viewers differs: 200 and 10"},
 		"another machine":   {func(r *Result) { r.Environment.CPU = "4 CPUs" }, "the machine differs"},
+		"by agents":         {func(r *Result) { r.Environment.Agents = []string{"a", "b"} }, "the number of agents differs: 0 and 2"},
 		"a real Redis":      {func(r *Result) { r.Environment.Backends[1] = "Redis 8.0" }, "what the servers stand on differs: Postgres 17.4, Redis (miniredis) and Postgres 17.4, Redis 8.0"},
 		"partial":           {func(r *Result) { r.Partial = "Ctrl-C" }, "B is partial: Ctrl-C"},
 		"invalid":           {func(r *Result) { r.Invalid = []string{"late"} }, "B is invalid: late"},

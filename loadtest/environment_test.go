@@ -38,3 +38,14 @@ func TestDescribe(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 }
+
+func TestEnvironmentLines(t *testing.T) {
+	e := Environment{Version: "v1.2.3", Go: "go1.26", OS: "linux/amd64", CPU: "2 CPUs", Servers: []string{"a", "b"}, Agents: []string{"north: 4 CPUs", "south: 8 CPUs"}}
+	want := []line{{"machine", "2 CPUs"}, {"system", "linux/amd64"}, {"loadtest", "v1.2.3 go1.26"}, {"servers", "a; b"}, {"agents", "north: 4 CPUs; south: 8 CPUs"}}
+	if got := e.lines(); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if got := (Environment{Go: "go1.26"}).lines(); !slices.Equal(got, []line{{"loadtest", "go1.26"}}) {
+		t.Errorf("%q", got)
+	}
+}
