@@ -374,22 +374,25 @@ func isNetError(err error) bool {
 	return errors.As(err, &failed) || errors.Is(err, net.ErrClosed)
 }
 
-// readEnded tells that nothing can be read any more, and why. Where the client broke the protocol,
-// gorilla has ended the connection with a close frame by now, but for one length that it finds absurd.
+// readEnded tells that nothing can be read any more, and why. A client that broke the protocol or said
+// goodbye has gorilla's close frame queued by now, but for a length that gorilla finds absurd. What it
+// still sends is read away, as closing a socket over unread bytes resets it and the frame is lost.
 func (c *Conn) readEnded(err error) {
-	var closed *websocket.CloseError
-	lost := errors.As(err, &closed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || isNetError(err)
+	var goodbye *websocket.CloseError
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
-	if lost || c.state >= closing {
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isNetError(err):
 		c.drop()
-		return
+	case errors.As(err, &goodbye) && c.queue.ended() && !c.queue.end.linger:
+		c.drop() // the answer to ours
+	case errors.As(err, &goodbye):
+		c.finish(ending{flush: true, linger: true})
+	case errors.Is(err, errManyFragments):
+		c.finish(ending{code: websocket.ClosePolicyViolation, text: "too many fragments", flush: true, linger: true})
+	default:
+		c.finish(ending{code: websocket.CloseMessageTooBig, flush: true, linger: true})
 	}
-	e := ending{code: websocket.CloseMessageTooBig, flush: true, linger: true}
-	if errors.Is(err, errManyFragments) {
-		e.code, e.text = websocket.ClosePolicyViolation, "too many fragments"
-	}
-	c.finish(e)
 }
 
 // refuse closes the connection of a client that broke the protocol in a way that gorilla lets pass.

@@ -154,7 +154,7 @@ func NewGateway(cfg GatewayConfig) (*Gateway, error) {
 		roster: newRoster(cfg.ConnsPerUser, cfg.BuyRate),
 		joins:  rate.NewLimiter(rate.Limit(cfg.JoinRate), cfg.JoinRate),
 		upgrader: websocket.Upgrader{
-			ReadBufferSize:  256, // longer frames go past it
+			// No ReadBufferSize: the handshake's buffer will do, which a loop lets go.
 			WriteBufferSize: 512, // the handshake and control frames
 			WriteBufferPool: new(sync.Pool),
 			Subprotocols:    proto.Subprotocols[:],

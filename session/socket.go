@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -93,7 +94,7 @@ type asyncSocket struct {
 	timeout time.Duration
 	out     chan []byte // of one
 	busy    bool
-	closed  bool
+	closed  atomic.Bool
 }
 
 func newAsyncSocket(conn net.Conn, timeout time.Duration) *asyncSocket {
@@ -102,7 +103,7 @@ func newAsyncSocket(conn net.Conn, timeout time.Duration) *asyncSocket {
 
 func (s *asyncSocket) write(p []byte) (int, error) {
 	switch {
-	case s.closed:
+	case s.closed.Load():
 		return 0, net.ErrClosed
 	case s.busy:
 		return 0, nil
@@ -114,26 +115,29 @@ func (s *asyncSocket) write(p []byte) (int, error) {
 
 // endWrites has run do it, as a TLS connection says so to its peer, which may take a moment.
 func (s *asyncSocket) endWrites() {
-	if !s.closed && !s.busy {
+	if !s.closed.Load() && !s.busy {
 		s.busy = true
 		s.out <- nil
 	}
 }
 
 func (s *asyncSocket) close() {
-	if s.closed {
+	if s.closed.Swap(true) {
 		return
 	}
-	s.closed = true
 	close(s.out)
-	// So that a write that is under way ends; run closes the socket.
-	_ = s.conn.SetDeadline(time.Unix(1, 0))
+	// Reads end now, and a write that is under way, maybe of a close frame, soon; run closes the socket.
+	_ = s.conn.SetReadDeadline(time.Unix(1, 0))
+	_ = s.conn.SetWriteDeadline(time.Now().Add(leastGoodbye))
 }
 
 // run writes until the socket is closed. done is told of each write that has ended.
 func (s *asyncSocket) run(done func(error)) {
 	for p := range s.out {
 		_ = s.conn.SetWriteDeadline(time.Now().Add(s.timeout))
+		if s.closed.Load() {
+			_ = s.conn.SetWriteDeadline(time.Now().Add(leastGoodbye))
+		}
 		if p != nil {
 			_, err := s.conn.Write(p)
 			done(err)

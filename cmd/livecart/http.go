@@ -110,6 +110,9 @@ func httpRoutes(p *parts) http.Handler {
 	mux.HandleFunc(noticePattern, p.takeNotice)
 
 	public := http.NewServeMux()
+	// Joins come by the thousand a second, and a page's origin is checked by the gateway: they go past what
+	// only the API needs.
+	public.Handle(socketPattern, p.noted(p.gateway))
 	public.Handle("/v1/", p.forPages(p.noted(strict(mux, p.log))))
 	public.Handle("/", p.noted(web.Handler(web.Config{})))
 	return public

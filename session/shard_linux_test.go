@@ -1,0 +1,148 @@
+package session
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"golang.org/x/sys/unix"
+
+	"livecart/proto"
+)
+
+// socketPair returns a socket of the loop's and the other end of it.
+func socketPair(t testing.TB, l *loop) (*fdSocket, int) {
+	t.Helper()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(pair[1]) })
+	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, pair[0], &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(pair[0])}); err != nil {
+		t.Fatal(err)
+	}
+	for len(l.byFD) <= pair[0] {
+		l.byFD = append(l.byFD, nil)
+	}
+	return &fdSocket{loop: l, fd: pair[0]}, pair[1]
+}
+
+// BenchmarkShardWrite is one flush of 20 comments written to a row of sockets that take it; per viewer
+// it is one write(2). allocs/op does not grow with viewers.
+func BenchmarkShardWrite(b *testing.B) {
+	for _, viewers := range []int{100, 1000, 4000} {
+		b.Run(fmt.Sprintf("viewers=%d", viewers), func(b *testing.B) {
+			s, a := loneShard(b, GatewayConfig{})
+			var err error
+			if s.loop, err = newLoop(s); err != nil {
+				b.Fatal(err)
+			}
+			defer s.loop.stop()
+			var theirs []int
+			for range viewers {
+				sock, other := socketPair(b, s.loop)
+				theirs = append(theirs, other)
+				c := seat(s, a, sock)
+				s.loop.byFD[sock.fd] = c
+				defer c.shutAtOnce()
+			}
+			flush := flushOf(b, 20, 0)
+			walk := func() {
+				a.flushes++
+				flush.number = a.flushes
+				if lost := s.walk(&a.rows[0], flush); lost > 0 {
+					b.Fatalf("%d comments were skipped", lost)
+				}
+			}
+			walk() // what a queue keeps is made once
+			buf := make([]byte, 64<<10)
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				walk()
+				if n++; n%16 == 0 {
+					b.StopTimer()
+					for _, fd := range theirs {
+						if _, err := unix.Read(fd, buf); err != nil {
+							b.Fatal(err)
+						}
+					}
+					b.StartTimer()
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n)/float64(viewers), "ns/viewer")
+		})
+	}
+}
+
+// BenchmarkJoin is a handshake over loopback up to the welcome, and the end of the connection; the
+// client's side is in it.
+func BenchmarkJoin(b *testing.B) {
+	w := newWorld(b)
+	g := w.gateway(func(cfg *GatewayConfig) { cfg.JoinRate = 1 << 20 })
+	first := g.dial(b, dial{})
+	first.welcome()
+	for _, tc := range []struct {
+		name  string
+		token string
+	}{{"anonymous", ""}, {"token", w.token("vera", "viewer", time.Hour)}} {
+		b.Run(tc.name, func(b *testing.B) {
+			b.ReportAllocs()
+			d := websocket.Dialer{Subprotocols: []string{proto.Binary.String()}, HandshakeTimeout: patience}
+			for b.Loop() {
+				ws, _, err := d.Dial(dial{token: tc.token}.url(g.url), nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, _, err := ws.ReadMessage(); err != nil {
+					b.Fatal(err)
+				}
+				ws.Close()
+			}
+		})
+	}
+}
+
+// A descriptor's number is another connection's right after it was closed. Whoever still has the old
+// connection in hand neither writes to the new one nor reads from it.
+func TestDescriptorsAreNotMixedUp(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway(func(cfg *GatewayConfig) { cfg.RoomTick = time.Millisecond })
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+				w.publish("demo", comment("vera", proto.Role_ROLE_VIEWER, fmt.Sprint(n)))
+				time.Sleep(200 * time.Microsecond)
+			}
+		}
+	}()
+	var old []*Conn
+	for range 60 {
+		c := g.raw(t)
+		c.write(clientFrame(final|textFrame, pingText("mine")))
+		for _, known := range g.all() {
+			old = append(old, known)
+		}
+		c.pong("mine")
+		if len(c.got) != 1 {
+			t.Fatalf("got the answers to %v", c.got)
+		}
+		c.conn.Close()
+		// Frames for connections that are gone, while new ones take their numbers.
+		for _, gone := range old {
+			if gone.over() {
+				gone.send(&proto.ServerFrame{Replies: []*proto.Reply{{RequestId: "not yours", Result: &proto.Reply_Ok{Ok: &proto.Ok{Value: &proto.Ok_Pong{Pong: new(proto.Pong)}}}}}})
+			}
+		}
+	}
+	close(stop)
+	<-done
+	eventually(t, "all are gone", func() bool { return len(g.all()) == 0 })
+}
