@@ -195,12 +195,12 @@ func TestPlayFindsWhatIsBroken(t *testing.T) {
 			r.silent = true
 		})},
 		{"a like too many", "likes_exact", "the total rose by", evening, breaks("like_send", 3, func(r *room) { r.likes++ })},
-		{"connections lost", "visitors_stayed", "viewer", evening, breaks("like_send", 10, func(r *room) {
+		{"connections lost", "visitors_stayed", "viewer", lasting, breaks("like_send", 5, func(r *room) {
 			for c := range r.sockets {
 				c.Close()
 			}
 		})},
-		{"the whole room cut off", "watchers_stayed", "lost the connection", evening, breaks("like_send", 10, func(r *room) {
+		{"the whole room cut off", "watchers_stayed", "lost the connection", lasting, breaks("like_send", 5, func(r *room) {
 			for c := range r.sockets {
 				c.Close()
 			}
@@ -223,7 +223,7 @@ func TestPlayFindsWhatIsBroken(t *testing.T) {
 		}},
 		{"somebody counted who is not there", "viewers_exact", "10 viewers are counted, 9 are there", evening, breaks("like_send", 3, func(r *room) { r.ghosts++ })},
 		{"a visit not counted", "visits_exact", "visits were counted", evening, breaks("like_send", 3, func(r *room) { r.visits-- })},
-		{"a numbered event that nobody is told of", "visitors_gapless", "event", evening, breaks("like_send", 10, func(r *room) { r.seq++ })},
+		{"a numbered event that nobody is told of", "visitors_gapless", "event", lasting, breaks("like_send", 5, func(r *room) { r.seq++ })},
 		{"a move of the host that is never told", "host_told_once", "which was done", evening, breaks("product_push", 3, func(r *room) { r.mute = true })},
 		{"a move of the host told twice", "host_told_once", "which was done", evening, breaks("product_push", 3, func(r *room) {
 			r.tellAllNumbered(&proto.Event{Event: &proto.Event_ProductPushed{ProductPushed: &proto.ProductPushed{Product: &proto.Product{Id: "p"}}}})

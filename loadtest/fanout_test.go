@@ -67,7 +67,7 @@ func (r *fanoutRoom) play(t *testing.T, change func(*Fanout)) (*Result, error) {
 	for i := range 20 {
 		target.ViewerTokens = append(target.ViewerTokens, token(t, jwt.MapClaims{"sub": fmt.Sprintf("v%d", i)}))
 	}
-	f := Fanout{Target: target, Viewers: 20, Rate: 10, For: 2 * time.Second, news: 300 * time.Millisecond}
+	f := Fanout{Target: target, Viewers: 20, Rate: 10, For: 2 * time.Second, MostLate: time.Minute, news: 300 * time.Millisecond}
 	if change != nil {
 		change(&f)
 	}

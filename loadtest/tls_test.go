@@ -95,11 +95,11 @@ func TestSwarmOverTLS(t *testing.T) {
 func TestRunsOverTLS(t *testing.T) {
 	t.Parallel()
 	r, target := openRoom(t, func(r *room) { r.tls = true })
-	result, err := evening(t, target).Run(t.Context())
+	result, err := lasting(t, target).Run(t.Context())
 	if err != nil || !result.Passed {
 		t.Fatalf("%+v: %v", result, err)
 	}
-	fanout, err := Fanout{Target: target, Viewers: 10, Rate: 5, For: time.Second, news: 5 * time.Second}.Run(t.Context())
+	fanout, err := Fanout{Target: target, Viewers: 10, Rate: 5, For: time.Second, MostLate: time.Minute, news: 5 * time.Second}.Run(t.Context())
 	if err != nil || !fanout.Passed {
 		t.Fatalf("%+v: %v", fanout, err)
 	}
