@@ -81,6 +81,16 @@ func (m *Meter) Gauge(name string, v float64) {
 	figure(&m.gauges, name, newGauge).set(m.second(), v)
 }
 
+// now returns how high a gauge is, 0 where nothing was said of it.
+func (m *Meter) now(name string) float64 {
+	if g, ok := m.gauges.Load(name); ok {
+		if _, per := g.(*gauge).seconds(); len(per) > 0 {
+			return per[len(per)-1]
+		}
+	}
+	return 0
+}
+
 // Total returns a count in all, 0 where nothing was counted.
 func (m *Meter) Total(name string) int64 {
 	if c, ok := m.counts.Load(name); ok {

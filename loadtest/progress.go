@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Progress is how far a run is.
+// Progress is how far a run is. Viewers are those who are there; the others count from the begin.
 type Progress struct {
 	Phase                              string
 	Viewers, Comments, Likes, Gifts    int64
@@ -49,7 +49,7 @@ func (r *smokeRun) reportProgress(ctx context.Context) (stop func()) {
 }
 
 func (r *smokeRun) progress() Progress {
-	p := Progress{Viewers: int64(r.Viewers), Likes: r.likes.Load(), Attempts: r.attemptsN.Load(), Paid: r.paid.Load()}
+	p := Progress{Viewers: int64(r.meter.now("viewers")), Likes: r.likes.Load(), Attempts: r.attemptsN.Load(), Paid: r.paid.Load()}
 	p.Phase, _ = r.phase.Load().(string)
 	r.mu.Lock()
 	defer r.mu.Unlock()

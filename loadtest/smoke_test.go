@@ -30,7 +30,9 @@ func TestSmokePassesInAnHonestRoom(t *testing.T) {
 	var history bytes.Buffer
 	s.Recorder = NewRecorder(&history)
 	var phases []string // of one goroutine
+	most := int64(0)
 	s.Progress = func(p Progress) {
+		most = max(most, p.Viewers)
 		if len(phases) == 0 || phases[len(phases)-1] != p.Phase {
 			phases = append(phases, p.Phase)
 		}
@@ -38,6 +40,9 @@ func TestSmokePassesInAnHonestRoom(t *testing.T) {
 	result, err := s.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
+	}
+	if most != int64(s.Viewers) {
+		t.Errorf("up to %d viewers were told, %d joined", most, s.Viewers)
 	}
 	var skipped []string
 	for _, c := range result.Checks {
