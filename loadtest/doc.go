@@ -54,6 +54,13 @@
 //     once, no more pieces than the sale had (TestRecordChecksTurnRed).
 //   - audit: the server's own invariants hold (TestRecordsAreRead).
 //
+// [Rooms], which plays many rooms, checks these instead:
+//
+//   - viewers_stayed: the server cut nobody off (TestRoomsThatLoseTheirViewers).
+//   - rooms_separate: no comment came to a viewer of another room (TestRoomsFindWhatIsBroken).
+//   - comments_accounted_by_room: every viewer got each comment of the own room once, or as many fewer as sampled
+//     and skipped count (TestRoomsFindWhatIsBroken).
+//
 // What a saved history is checked for is in [RecordChecks] (TestRecordedHistoryTurnsRed). A server whose
 // replies wait in a queue is found out by latencies, which count from the scheduled times
 // (TestBrokenServerQueuesReplies).

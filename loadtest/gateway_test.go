@@ -67,6 +67,7 @@ type socket struct {
 	format  proto.Format
 	token   string
 	query   string
+	room    string
 	writing sync.Mutex
 }
 
@@ -124,7 +125,7 @@ func (g *gateway) join(w http.ResponseWriter, r *http.Request) {
 		return // the viewer gave up
 	}
 	format, _ := proto.FormatOf(conn.Subprotocol())
-	c := &socket{TB: g.TB, Conn: conn, format: format, token: strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), query: r.URL.RawQuery}
+	c := &socket{TB: g.TB, Conn: conn, format: format, token: strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), query: r.URL.RawQuery, room: r.PathValue("room")}
 	g.mu.Lock()
 	g.open[c] = true
 	g.joins++

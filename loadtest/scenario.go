@@ -74,6 +74,9 @@ type Scenario struct {
 	Reconnect bool
 	Within    time.Duration
 	Slow      Slow
+	// Rooms, where it is not 0, makes so many rooms with Viewers in all, see [Rooms]: all come once and stay, and
+	// of the rest only Comments and MessageBytes are looked at. 1 to 100,000.
+	Rooms int
 }
 
 // Sale is a flash sale at which many go at once. The regulars of the room are its buyers.
@@ -182,6 +185,10 @@ func (s Scenario) check() error {
 	hold("slow_readers", s.Slow.Part >= 0 && s.Slow.Part <= 1, "0%% to 100%% read slowly, not %g%%", 100*s.Slow.Part)
 	hold("slow_readers", s.Slow.Part == 0 || s.Slow.Rate >= minReadRate && s.Slow.Rate <= maxReadRate,
 		"slow readers read %d to %d bytes_a_second, not %d", minReadRate, maxReadRate, s.Slow.Rate)
+	if s.Rooms != 0 {
+		err := s.checkRooms()
+		hold("rooms", err == nil, "%w", err)
+	}
 	hold("givers", s.Givers > 0 && s.Givers <= 1, "givers are above 0%% and at most 100%%, not %g%%", s.Givers*100)
 	hold("message_bytes", s.MessageBytes >= minMessage && s.MessageBytes <= maxMessage, "a message has %d to %d bytes, not %d", minMessage, maxMessage, s.MessageBytes)
 	return errors.Join(all...)

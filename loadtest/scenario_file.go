@@ -151,6 +151,7 @@ func (s *Scenario) fields() fields {
 		},
 		"host":          fields{"pushes": number(&s.Host.Pushes, 0, maxHostRate), "pins": number(&s.Host.Pins, 0, maxHostRate), "settings": number(&s.Host.Settings, 0, maxHostRate)}.read,
 		"slow_readers":  fields{"part": share(&s.Slow.Part), "bytes_a_second": whole(&s.Slow.Rate, minReadRate, maxReadRate)}.read,
+		"rooms":         whole(&s.Rooms, 1, maxRooms),
 		"publish":       number(&s.Publish, 0, maxPublish),
 		"givers":        share(&s.Givers),
 		"repeats":       share(&s.Repeats),

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -27,6 +28,16 @@ func (p Plan) Write(w io.Writer) error {
 	text.WriteByte('\n')
 	tab := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	thousands := float64(p.Viewers) / 1000
+	if p.Rooms > 0 {
+		sizes := roomSizes(p.Rooms, p.Viewers, 1)
+		fmt.Fprintf(tab, "rooms\t%d of log-normal sizes, sigma %g: a mean of %.4g viewers; with seed 1 the largest has %d\n",
+			p.Rooms, roomSigma, float64(p.Viewers)/float64(p.Rooms), slices.Max(sizes))
+		fmt.Fprintf(tab, "viewers\t%d, who come once and stay\nlength\t%v after all have come\n", p.Viewers, p.Length())
+		fmt.Fprintf(tab, "comments\t%.4g a second of %d bytes in all rooms together, each room's first viewer first\n", p.Comments*thousands, p.MessageBytes)
+		tab.Flush() // a buffer takes everything
+		_, err := w.Write(text.Bytes())
+		return err
+	}
 	fmt.Fprintf(tab, "viewers\t%d, of whom %d stay from before the begin to after the end and are checked in full\n", p.Viewers, p.Regulars)
 	fmt.Fprintf(tab, "length\t%v\n", p.Length())
 	begin, share := time.Duration(0), 0.0

@@ -29,6 +29,7 @@ type runCommand struct {
 	DatabaseURL string   `name:"database-url" help:"Postgres to check the records in, with --url; it is only read." env:"DATABASE_URL" placeholder:"URL"`
 
 	Viewers  *int          `help:"How many viewers there are in the full room; 200 in smoke, else the scenario's own number by default." placeholder:"N"`
+	Rooms    *int          `help:"How many rooms, where the scenario has many; as many as give each the scenario's mean of viewers by default." placeholder:"N"`
 	Pieces   *int          `help:"Pieces of smoke's flash sale, at most one a viewer; 50 by default." placeholder:"N"`
 	Attempts *int          `help:"Attempts for each piece of smoke's; 10 by default." placeholder:"N"`
 	For      time.Duration `help:"How long the stages of a scenario take together; its own length by default." placeholder:"TIME"`
@@ -74,6 +75,8 @@ func (c *runCommand) Run(ctx context.Context, out output) error {
 		viewers = 0 // of this process
 	case fanout != nil:
 		viewers = fanout.Viewers
+	case plan != nil && plan.Rooms > 0:
+		viewers = plan.Viewers
 	case plan != nil:
 		viewers = plan.MostViewers()
 	}
@@ -101,6 +104,11 @@ func (c *runCommand) Run(ctx context.Context, out output) error {
 func (c *runCommand) play(ctx context.Context, plan *loadtest.Plan, fanout *loadtest.Fanout, agents loadtest.Agents, target loadtest.Target, thresholds []loadtest.Threshold, recorder *loadtest.Recorder, progress io.Writer) (*loadtest.Result, error) {
 	line := newProgressLine(progress)
 	defer line.end()
+	if plan != nil && plan.Rooms > 0 {
+		rooms := plan.OverRooms()
+		rooms.Target, rooms.Seed, rooms.MostLate, rooms.Thresholds, rooms.Progress = target, given(c.Seed, 1), c.MostLate, thresholds, line.show
+		return rooms.Run(ctx)
+	}
 	if fanout != nil {
 		fanout.Target, fanout.Agents, fanout.Thresholds, fanout.Progress = target, agents, thresholds, line.show
 		return fanout.Run(ctx)

@@ -39,6 +39,7 @@ func (listCommand) Run(_ context.Context, out output) error {
 type showCommand struct {
 	Scenario string        `arg:"" help:"One that loadtest list names, or a file."`
 	Viewers  int           `help:"In this size; the scenario's own by default." placeholder:"N"`
+	Rooms    *int          `help:"With so many rooms, where it has many; the scenario's own by default." placeholder:"N"`
 	For      time.Duration `help:"Of this length; the scenario's own by default." placeholder:"TIME"`
 }
 
@@ -50,6 +51,13 @@ func (c *showCommand) Run(_ context.Context, out output) error {
 	}
 	scenario, err := findScenario(c.Scenario)
 	if err != nil {
+		return err
+	}
+	size := runCommand{Rooms: c.Rooms}
+	if c.Viewers != 0 {
+		size.Viewers = &c.Viewers
+	}
+	if scenario, err = size.scale(scenario); err != nil {
 		return err
 	}
 	plan, err := scenario.Plan(c.Viewers, c.For)
@@ -86,6 +94,8 @@ func findScenario(name string) (loadtest.Scenario, error) {
 func (c *runCommand) plan() (*loadtest.Plan, error) {
 	if c.Scenario == smokeName {
 		switch {
+		case c.Rooms != nil:
+			return nil, errors.New("--rooms is for scenarios of many rooms")
 		case c.For != 0 || c.Seed != nil || c.MostLate != 0:
 			return nil, errors.New("--for, --seed and --most-late are for scenarios with a schedule, which smoke has not")
 		case given(c.Viewers, 1) < 1 || given(c.Pieces, 1) < 1 || given(c.Attempts, 1) < 1:
@@ -103,8 +113,29 @@ func (c *runCommand) plan() (*loadtest.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if scenario, err = c.scale(scenario); err != nil {
+		return nil, err
+	}
 	plan, err := scenario.Plan(given(c.Viewers, 0), c.For)
 	return &plan, err
+}
+
+// scale gives a scenario of many rooms the rooms and viewers of the flags; where one of the two is given the
+// other grows or shrinks with it.
+func (c *runCommand) scale(s loadtest.Scenario) (loadtest.Scenario, error) {
+	switch {
+	case s.Rooms == 0 && c.Rooms != nil:
+		return s, errors.New("--rooms is for scenarios of many rooms")
+	case s.Rooms == 0:
+		return s, nil
+	case c.History != "" || len(c.Fault) > 0 || c.agentFlags != (agentFlags{}):
+		return s, errors.New("--history, --fault-command and agents are not for scenarios of many rooms")
+	case given(c.Rooms, 1) < 1:
+		return s, errors.New("--rooms is above 0")
+	}
+	rooms := given(c.Rooms, max(s.Rooms*given(c.Viewers, s.Viewers)/s.Viewers, 1))
+	s.Rooms, s.Viewers = rooms, given(c.Viewers, s.Viewers*rooms/s.Rooms)
+	return s, nil
 }
 
 // given is the value of a flag, or what it is by default.

@@ -53,6 +53,27 @@ func TestShowTellsWhatTheNumbersComeTo(t *testing.T) {
 	}
 }
 
+func TestShowTellsHowManyRooms(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "rooms 10000 of log-normal sizes, sigma 1.5: a mean of 43.6 viewers"},
+		{[]string{"--rooms", "100"}, "viewers 4360, who come once"},
+		{[]string{"--viewers", "436"}, "rooms 10 of log-normal sizes"},
+		{[]string{"--viewers", "1"}, "rooms 1 of log-normal sizes"},
+		{[]string{"--viewers", "400", "--rooms", "40"}, "a mean of 10 viewers"},
+	} {
+		var stdout, stderr bytes.Buffer
+		if code := run(t.Context(), append([]string{"show", "many-rooms"}, tt.args...), &stdout, &stderr); code != exitPassed {
+			t.Fatalf("exit code %d: %s", code, stderr.String())
+		}
+		if !strings.Contains(strings.Join(strings.Fields(stdout.String()), " "), tt.want) {
+			t.Errorf("%q is missing in\n%s", tt.want, stdout.String())
+		}
+	}
+}
+
 func TestScenarioOfAFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "evening.yaml")
 	if err := os.WriteFile(path, []byte("viewers: 50\nstages: [{for: 1s, to: 100%}]\n"), 0o600); err != nil {
