@@ -325,19 +325,16 @@ func TestAgentPlaysForOneRun(t *testing.T) {
 	t.Parallel()
 	url := stacktest.NATS(t)
 	startAgent(t, Agent{NATSURL: url, Name: "a"})
+	_, other := openRoom(t, nil)
+	late := evening(t, other)
+	late.Agents = Agents{Count: 1, NATSURL: url, find: 3 * time.Second}
 	second := make(chan error, 1)
 	var once sync.Once
-	var other Target
-	_, other = openRoom(t, nil)
 	_, target := openRoom(t, func(r *room) {
 		r.onCommand = func(*proto.Command) bool {
-			once.Do(func() {
-				go func() {
-					p := evening(t, other)
-					p.Agents = Agents{Count: 1, NATSURL: url, find: 10 * time.Millisecond}
-					_, err := p.Run(t.Context())
-					second <- err
-				}()
+			once.Do(func() { // the first run waits for it
+				_, err := late.Run(t.Context())
+				second <- err
 			})
 			return false
 		}
