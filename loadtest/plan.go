@@ -3,6 +3,7 @@ package loadtest
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -85,12 +86,10 @@ func (s Scenario) stretch(length time.Duration) Scenario {
 	}
 	s.Stages = stages
 	s.Sale.At, s.Sale.Over = scale(s.Sale.At), scale(s.Sale.Over)
-	faults := make([]Fault, len(s.Faults))
+	s.Faults = slices.Clone(s.Faults)
 	for i, f := range s.Faults {
-		f.At, f.For = scale(f.At), scale(f.For)
-		faults[i] = f
+		s.Faults[i].At, s.Faults[i].For = scale(f.At), scale(f.For)
 	}
-	s.Faults = faults
 	s.Bursts.Every, s.Bursts.For = scale(s.Bursts.Every), scale(s.Bursts.For)
 	return s
 }

@@ -61,6 +61,7 @@ func TestShowTellsHowManyRooms(t *testing.T) {
 		{nil, "rooms 10000 of log-normal sizes, sigma 1.5: a mean of 43.6 viewers"},
 		{[]string{"--rooms", "100"}, "viewers 4360, who come once"},
 		{[]string{"--viewers", "436"}, "rooms 10 of log-normal sizes"},
+		{[]string{"--for", "20s"}, "length 20s after all have come"},
 		{[]string{"--viewers", "1"}, "rooms 1 of log-normal sizes"},
 		{[]string{"--viewers", "400", "--rooms", "40"}, "a mean of 10 viewers"},
 	} {
