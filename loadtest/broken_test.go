@@ -206,7 +206,7 @@ func TestPlayFindsWhatIsBroken(t *testing.T) {
 			}
 		})},
 		{"somebody not let in", "all_joined", "503 Service Unavailable", evening, func(r *room) { r.full = 15 }},
-		{"commands without an answer", "outcomes_known", "like of viewer", evening, func(r *room) {
+		{"commands without an answer", "outcomes_known", "the connection ended before the reply", evening, func(r *room) {
 			var likes atomic.Int64
 			r.onCommand = func(cmd *proto.Command) bool {
 				n := likes.Add(1)
