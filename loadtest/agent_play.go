@@ -45,7 +45,6 @@ func newPlayPart(a assignment, meter *Meter) (*playPart, error) {
 	}
 	own.playRun = p.newRun(a.Key)
 	own.meter = meter
-	own.smokeRun.Viewers = a.Part.count(p.Plan.Viewers)
 	return own, nil
 }
 
