@@ -367,9 +367,7 @@ func TestRoomWaitsForShardsThatAreBehind(t *testing.T) {
 	if n := flushed(pin(1)); n != 1 {
 		t.Errorf("%d flushes while the first is being written", n)
 	}
-	for _, p := range s.takePosts() {
-		s.serve(p)
-	}
+	s.walkAll()
 	select {
 	case <-a.poke:
 	default:

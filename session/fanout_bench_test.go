@@ -79,9 +79,7 @@ func BenchmarkFlush(b *testing.B) {
 					a.enqueue(ev, now)
 				}
 				a.flush(now)
-				for _, p := range lone.shard.takePosts() {
-					lone.shard.serve(p)
-				}
+				lone.shard.walkAll()
 			}
 		})
 	}

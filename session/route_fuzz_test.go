@@ -90,9 +90,7 @@ func FuzzReceive(f *testing.F) {
 			defer c.mu.Unlock()
 			return c.running == 0
 		})
-		for _, p := range c.shard.takePosts() {
-			c.shard.serve(p)
-		}
+		c.shard.walkAll()
 		for w := c.queue.next(); w.own != nil; w = c.queue.next() {
 			for _, r := range w.own.Replies {
 				want[r.RequestId]--

@@ -11,14 +11,8 @@ import (
 	"livecart/proto"
 )
 
-// Bounds of a shard's turns.
-const (
-	// walkStep is how many connections are served between two moments in which others may have the
-	// shard's lock.
-	walkStep = 64
-	// sweepEvery is how often timeouts are looked at, where they are not shorter themselves.
-	sweepEvery = 500 * time.Millisecond
-)
+// sweepEvery is how often timeouts are looked at, where they are not shorter themselves.
+const sweepEvery = 500 * time.Millisecond
 
 // shard owns some of the gateway's connections: what they are sent, their sockets and their timers.
 // A flush of a room is handed to it once, and it walks its own row of the room's connections; nothing
@@ -35,6 +29,7 @@ type shard struct {
 		sync.Mutex
 		waiting []post
 	}
+	walks []*walk // owned by run; at most one a room
 
 	// mu guards all that the connections' fields name it for. Where it is held with others: hub,
 	// audience, roster and gateway come before, nothing after.
@@ -56,7 +51,7 @@ type post struct {
 	room  *audience
 	row   *row
 	flush *broadcast
-	expel []string // users whose connections are closed after it
+	expel []string // users whose connections in the row are closed after it
 
 	conn  *Conn
 	frame *proto.ServerFrame
@@ -94,15 +89,9 @@ func (s *shard) run(ctx context.Context) {
 	ticker := time.NewTicker(max(time.Millisecond, min(sweepEvery, cfg.PingInterval/2, cfg.IdleTimeout/2)))
 	defer ticker.Stop()
 	for ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case <-s.wake:
-		case now := <-ticker.C:
-			s.sweep(now)
-		}
-		for _, p := range s.takePosts() {
-			s.serve(p)
-		}
+		s.rest(ctx, ticker)
+		s.takeIn()
+		s.walkOn()
 		s.bury()
 	}
 	if s.loop != nil {
@@ -110,6 +99,25 @@ func (s *shard) run(ctx context.Context) {
 	}
 	listening.Wait()
 	s.async.Wait()
+}
+
+// rest waits until there is something to do, and sweeps when it is time.
+func (s *shard) rest(ctx context.Context, ticker *time.Ticker) {
+	if len(s.walks) > 0 {
+		runtime.Gosched() // for who waits for the lock
+		select {
+		case now := <-ticker.C:
+			s.sweep(now)
+		default:
+		}
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-s.wake:
+	case now := <-ticker.C:
+		s.sweep(now)
+	}
 }
 
 func (s *shard) takePosts() []post {
@@ -120,65 +128,11 @@ func (s *shard) takePosts() []post {
 	return posts
 }
 
-func (s *shard) serve(p post) {
-	if p.conn != nil {
-		p.conn.send(p.frame)
-		return
-	}
-	lost := s.walk(p.row, p.flush)
-	s.gw.metrics.skipped.Add(float64(lost))
-	if p.flush.walking.Add(-1) == 0 {
-		s.gw.metrics.fanout.Observe(time.Since(p.flush.since).Seconds())
-		if p.flush.awaited.Load() {
-			p.room.nudge()
-		}
-	}
-	if len(p.expel) > 0 {
-		s.expel(p.row, p.expel)
-	}
-}
-
-// walk hands a flush to a row's connections and returns how many comments they lose by it. It goes
-// backwards, as who leaves meanwhile is replaced by the last one: that one was there already, and knows
-// by the flush's number. Who enters meanwhile has the flush in the welcome.
-func (s *shard) walk(r *row, b *broadcast) (lost int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i, step := len(r.conns)-1, 0; i >= 0; i, step = i-1, step+1 {
-		if step == walkStep {
-			step = 0
-			s.pause()
-			if i = min(i, len(r.conns)-1); i < 0 {
-				break
-			}
-		}
-		if c := r.conns[i]; c.seen < b.number {
-			c.seen = b.number
-			lost += c.broadcast(b)
-		}
-	}
-	return lost
-}
-
 // pause lets others have the lock.
 func (s *shard) pause() {
 	s.mu.Unlock()
 	runtime.Gosched()
 	s.mu.Lock()
-}
-
-// expel closes users' connections in a row.
-func (s *shard) expel(r *row, users []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i := len(r.conns) - 1; i >= 0; i-- {
-		c := r.conns[i]
-		for _, user := range users {
-			if c.userID == user {
-				c.finish(ending{code: CloseForbidden, text: string(proto.ReasonBanned), flush: true})
-			}
-		}
-	}
 }
 
 // attach gives c its socket: the answer to the handshake and what is queued go out, and what comes is

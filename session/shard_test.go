@@ -78,6 +78,12 @@ func seat(s *shard, a *audience, sock socket) *Conn {
 	return c
 }
 
+// walkAll does all that was posted, in place of run.
+func (s *shard) walkAll() {
+	for s.takeIn(); len(s.walks) > 0; s.walkOn() {
+	}
+}
+
 // streamed are the frames that a client reads from data, and what it says at its end.
 type streamed struct {
 	frames       []*proto.ServerFrame
@@ -147,7 +153,8 @@ func TestConnectionIsAStreamOfWholeFrames(t *testing.T) {
 				a.flushes++
 				b.number = a.flushes
 				b.walking.Store(1)
-				s.serve(post{room: a, row: &a.rows[0], flush: b})
+				s.post(post{room: a, row: &a.rows[0], flush: b})
+				s.walkAll()
 			case 4:
 				replies++
 				c.send(&proto.ServerFrame{Replies: []*proto.Reply{{RequestId: fmt.Sprint(replies)}}})
@@ -225,7 +232,9 @@ func TestWalkMissesNobodyWhileOthersLeave(t *testing.T) {
 	b := flushOf(t, 1, 0)
 	b.number = a.flushes
 	walked := make(chan struct{})
-	go func() { defer close(walked); s.walk(&a.rows[0], b) }()
+	b.walking.Store(1)
+	s.post(post{room: a, row: &a.rows[0], flush: b})
+	go func() { defer close(walked); s.walkAll() }()
 	late := 0
 	for {
 		select {
@@ -255,6 +264,40 @@ func TestWalkMissesNobodyWhileOthersLeave(t *testing.T) {
 	}
 }
 
+// A room with very many viewers takes turns with the others, and what must not overtake it does not.
+func TestLargeRoomHoldsNoOtherOneUp(t *testing.T) {
+	s, large := loneShard(t, GatewayConfig{})
+	small := newAudience(s.gw.hub, "small")
+	for range 10 * walkStep {
+		seat(s, large, new(takesAll))
+	}
+	first := &narrow{grant: 1 << 20} // the last one of the walk
+	large.rows[0].conns[0].sock = first
+	one := &narrow{grant: 1 << 20}
+	seat(s, small, one)
+	flush := func(a *audience) post {
+		b := flushOf(t, 1, 0)
+		a.flushes++
+		b.number = a.flushes
+		b.walking.Store(1)
+		return post{room: a, row: &a.rows[0], flush: b}
+	}
+	s.post(flush(large))
+	s.post(flush(small))
+	s.post(post{conn: large.rows[0].conns[0], frame: &proto.ServerFrame{Replies: []*proto.Reply{{RequestId: "later"}}}})
+	s.takeIn()
+	for range 2 {
+		s.walkOn()
+	}
+	if len(readStream(t, one.got).frames) != 1 || len(first.got) != 0 {
+		t.Errorf("after two steps the small room has %d bytes, the end of the large one %d", len(one.got), len(first.got))
+	}
+	s.walkAll()
+	if got := readStream(t, first.got).frames; len(got) != 2 || len(got[0].Events) != 1 || len(got[1].Replies) != 1 {
+		t.Errorf("the last viewer of the large room got %v", got)
+	}
+}
+
 func TestViewersWhoAreBehindShareTheBacklog(t *testing.T) {
 	b := flushOf(t, 0, 0, pin(1))
 	each := b.whole[proto.Binary].size
@@ -268,7 +311,9 @@ func TestViewersWhoAreBehindShareTheBacklog(t *testing.T) {
 		a.flushes++
 		next := flushOf(t, 0, 0, pin(1))
 		next.number = a.flushes
-		s.walk(&a.rows[0], next)
+		next.walking.Store(1)
+		s.post(post{room: a, row: &a.rows[0], flush: next})
+		s.walkAll()
 	}
 	flush()
 	if s.backlog != 10*each {
