@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"livecart/proto"
@@ -50,6 +51,10 @@ type audience struct {
 	welcome [proto.Formats]*message
 	whole   [proto.Formats]*proto.SessionWelcome
 	builtAt [proto.Formats]time.Time
+	now     atomic.Pointer[proto.Room] // of the snapshot, for who has no time for the lock
+
+	resumptions map[resumeKey]*resumption
+	resumedAt   time.Time
 
 	seq        sequence
 	behind     bool // Postgres has numbered events that are not here
@@ -217,9 +222,11 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// room returns the room as last seen.
-func (a *audience) room() *proto.Room {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.snap.w.Room
+// room returns the room as last seen. It may be called with or without a.mu.
+func (a *audience) room() *proto.Room { return a.now.Load() }
+
+// setSnapshot replaces what new viewers are told. Called with a.mu.
+func (a *audience) setSnapshot(s *snapshot) {
+	a.snap = s
+	a.now.Store(s.w.Room)
 }

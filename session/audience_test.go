@@ -302,7 +302,7 @@ func TestBusyRoomIsFlushedByItsTickAndAnIdleOneAtOnce(t *testing.T) {
 	}
 	s := &shard{wake: make(chan struct{}, 1)} // keeps what it is handed
 	a := newAudience(newHub(&GatewayConfig{RoomTick: 300 * time.Millisecond}, m, []*shard{s}), "demo")
-	a.snap = newSnapshot(new(proto.SessionWelcome))
+	a.setSnapshot(newSnapshot(new(proto.SessionWelcome)))
 	a.admit(&Conn{shard: s}, func() {})
 	begun, sent := time.Unix(1000, 0), 0
 	for _, step := range []struct {
@@ -344,7 +344,7 @@ func TestRoomWaitsForShardsThatAreBehind(t *testing.T) {
 	}
 	s := &shard{wake: make(chan struct{}, 1), gw: &Gateway{metrics: m}}
 	a := newAudience(newHub(&GatewayConfig{RoomTick: time.Millisecond}, m, []*shard{s}), "demo")
-	a.snap = newSnapshot(new(proto.SessionWelcome))
+	a.setSnapshot(newSnapshot(new(proto.SessionWelcome)))
 	a.admit(&Conn{shard: s, sock: new(takesAll)}, func() {})
 	now := time.Unix(1000, 0)
 	flushed := func(ev *proto.Event) int {
@@ -510,5 +510,52 @@ func TestLikesOfAnEndedRoomAreRefused(t *testing.T) {
 	c.send(like)
 	if reason := c.reason("after"); reason != proto.ReasonRoomNotLive {
 		t.Errorf("an ended room's like: %q", reason)
+	}
+}
+
+func TestWhatWasMissedIsEncodedOnceForAllWhoMissedIt(t *testing.T) {
+	s, a := loneShard(t, GatewayConfig{})
+	a.setSnapshot(newSnapshot(new(proto.SessionWelcome)))
+	now := time.Unix(1000, 0)
+	for n := range int64(3) {
+		a.accept(pin(n+1), now)
+		a.settle(now)
+		s.walkAll()
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	first := a.resumption(proto.Binary, 1, now)
+	if again := a.resumption(proto.Binary, 1, now); again != first {
+		t.Error("made anew for the next one")
+	}
+	for name, other := range map[string]*resumption{
+		"another number": a.resumption(proto.Binary, 2, now),
+		"another format": a.resumption(proto.JSON, 1, now),
+		"a second later": a.resumption(proto.Binary, 1, now.Add(welcomeAge)),
+	} {
+		if other == nil || other == first {
+			t.Errorf("%s: %v", name, other)
+		}
+	}
+	if err := first.encode(); err != nil {
+		t.Fatal(err)
+	}
+	if got := readStream(t, first.bytes).frames; len(got) != 1 || len(got[0].Events) != 3 || got[0].Events[2].Seq != 3 {
+		t.Errorf("told %v", got)
+	}
+	a.accept(pin(4), now.Add(time.Second))
+	a.settle(now.Add(time.Second))
+	if next := a.resumption(proto.Binary, 1, now.Add(time.Second)); next == first || len(next.frame.Events) != 4 {
+		t.Error("something happened, and it is not told")
+	}
+	for n := range int64(2 * maxResumptions) {
+		a.resumption(proto.Binary, n%4, now.Add(time.Second))
+		a.resumption(proto.JSON, n, now.Add(time.Second))
+	}
+	if len(a.resumptions) > maxResumptions {
+		t.Errorf("%d are remembered", len(a.resumptions))
+	}
+	if a.resumption(proto.Binary, 5, now) != nil {
+		t.Error("a number that the room does not have")
 	}
 }

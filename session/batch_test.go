@@ -109,7 +109,7 @@ func byRole(m *proto.ChatMessage) int {
 
 func TestSamplingPrefersThoseWhoRunTheRoomThenPatrons(t *testing.T) {
 	_, a := loneShard(t, GatewayConfig{})
-	a.snap = newSnapshot(new(proto.SessionWelcome))
+	a.setSnapshot(newSnapshot(new(proto.SessionWelcome)))
 	pinned := comment("walt", proto.Role_ROLE_VIEWER, "pinned")
 	a.snap.w.Pinned = &proto.ChatPinned{Message: pinned.GetChatMessage()}
 	a.accept(gift("gina", "", "tip", 1, 1, 1), time.Now())

@@ -91,9 +91,21 @@ func (c *Conn) Viewer() Viewer { return *c.viewer.Load() }
 
 // send sends a frame to this viewer alone; the frame is the connection's from then on.
 func (c *Conn) send(frame *proto.ServerFrame) {
+	if frameSize(c.format, frame) <= mergeBytes {
+		c.shard.mu.Lock()
+		defer c.shard.mu.Unlock()
+		c.sendLocked(frame)
+		return
+	}
+	// Not while the shard waits.
+	m, err := encodeMessage(c.format, frame)
+	if err != nil {
+		c.gw.cfg.Log.Error("a frame was lost", "err", err)
+		return
+	}
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
-	c.sendLocked(frame)
+	c.pushed(c.queue.pushMessage(m))
 }
 
 func (c *Conn) sendLocked(frame *proto.ServerFrame) {

@@ -64,6 +64,7 @@ func (a *audience) flush(now time.Time) {
 			a.remember(ev)
 		}
 		if room := ev.GetRoomState().GetRoom(); room != nil {
+			a.now.Store(a.snap.w.Room)
 			a.hub.cfg.Rooms.Observe(room)
 		}
 		if w := a.snap.w; ev.GetProductUpdated() != nil && len(w.Shelf) < min(int(w.ShelfTotal), MaxWelcomeShelf) {
@@ -71,7 +72,7 @@ func (a *audience) flush(now time.Time) {
 			a.nudge()
 		}
 	}
-	a.welcome = [proto.Formats]*message{}
+	a.welcome, a.resumptions = [proto.Formats]*message{}, nil
 	a.flushedAt = now
 	budget := a.budget.left(now)
 	events, chats, sampled := a.batch.take(budget, rank)

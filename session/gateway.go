@@ -328,7 +328,8 @@ func (g *Gateway) accept(w http.ResponseWriter, r *http.Request) error {
 	home := g.shards[int(g.next.Add(1))%len(g.shards)]
 	c := newConn(g, room, home, v, format, time.Now())
 	// Before anybody else knows of c, so that nothing is queued ahead of the welcome.
-	if err := room.enter(c, after, resume); err != nil {
+	ready, err := room.enter(c, after, resume)
+	if err != nil {
 		g.cfg.Log.Error("a viewer was not welcomed", "err", err)
 		under.turnAway(websocket.CloseInternalServerErr, string(proto.ReasonInternal))
 		g.dismissed()
@@ -339,8 +340,12 @@ func (g *Gateway) accept(w http.ResponseWriter, r *http.Request) error {
 	if g.Ready() != nil {
 		c.shut(CloseRestart, restartText) // draining has begun, maybe before it could see c
 	}
-	if err := home.attach(c, ws, under); err != nil {
+	if err = ready(); err == nil {
+		err = home.attach(c, ws, under)
+	}
+	if err != nil {
 		g.cfg.Log.Warn("a viewer was turned away", "err", err)
+		under.Close()
 		c.shutAtOnce()
 	}
 	return nil

@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"sync"
 	"time"
 
 	"livecart/proto"
@@ -17,31 +18,23 @@ const (
 	welcomeAge = time.Second
 )
 
-// enter queues the welcome, or what c missed since after, and makes c one of the room's
-// connections.
-func (a *audience) enter(c *Conn, after int64, resume bool) error {
+// enter queues the welcome, or what c missed since after, and makes c one of the room's connections.
+// The connection must not be written to before ready was called, without locks.
+func (a *audience) enter(c *Conn, after int64, resume bool) (ready func() error, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Now()
-	missed, resumed := []*proto.Event(nil), false
 	if resume {
-		missed, resumed = a.since(after)
-	}
-	if resumed {
-		w := &proto.SessionWelcome{Resumed: true, Seq: a.snap.w.Seq, ServerTimeMs: now.UnixMilli()}
-		frame := welcomeFrame(w)
-		frame.Events = append(frame.Events, missed...)
-		a.admit(c, func() { c.queue.pushOwn(frame) })
-	} else {
-		m, err := a.welcomeMessage(c.format, now)
-		if err != nil {
-			return err
+		if r := a.resumption(c.format, after, now); r != nil {
+			a.admit(c, func() { c.queue.pushMessage(&r.message) })
+			return r.encode, nil
 		}
-		a.admit(c, func() { c.queue.pushMessage(m) })
 	}
-	if resumed {
-		return nil
+	m, err := a.welcomeMessage(c.format, now)
+	if err != nil {
+		return nil, err
 	}
+	a.admit(c, func() { c.queue.pushMessage(m) })
 	a.newcomers++
 	if v := c.Viewer(); !v.Anonymous {
 		if a.newcomer == nil {
@@ -49,7 +42,58 @@ func (a *audience) enter(c *Conn, after int64, resume bool) error {
 		}
 		a.newcomer = v.User()
 	}
-	return nil
+	return func() error { return nil }, nil
+}
+
+// resumption is what those are told who resume after the same number. When a gateway dies its viewers
+// come by the thousand and have missed the same; the first of them encodes it, outside of all locks.
+type resumption struct {
+	format proto.Format
+	frame  *proto.ServerFrame
+	once   sync.Once
+	err    error
+	message
+}
+
+type resumeKey struct {
+	format proto.Format
+	after  int64
+}
+
+// maxResumptions is how many of them a room remembers.
+const maxResumptions = 64
+
+// resumption returns what there is to tell since after, nil where that is too much. Called with a.mu.
+func (a *audience) resumption(f proto.Format, after int64, now time.Time) *resumption {
+	key := resumeKey{f, after}
+	if r := a.resumptions[key]; r != nil && now.Sub(a.resumedAt) < welcomeAge {
+		return r
+	}
+	missed, ok := a.since(after)
+	if !ok {
+		return nil
+	}
+	r := &resumption{format: f, frame: welcomeFrame(&proto.SessionWelcome{Resumed: true, Seq: a.snap.w.Seq, ServerTimeMs: now.UnixMilli()})}
+	r.frame.Events = append(r.frame.Events, missed...)
+	r.size = frameSize(f, r.frame)
+	if len(a.resumptions) >= maxResumptions || now.Sub(a.resumedAt) >= welcomeAge {
+		a.resumptions, a.resumedAt = nil, now
+	}
+	if a.resumptions == nil {
+		a.resumptions = make(map[resumeKey]*resumption)
+	}
+	a.resumptions[key] = r
+	return r
+}
+
+func (r *resumption) encode() error {
+	r.once.Do(func() {
+		var m *message
+		if m, r.err = encodeMessage(r.format, r.frame); r.err == nil {
+			r.bytes = m.bytes
+		}
+	})
+	return r.err
 }
 
 // admit puts c into its row, with the welcome queued. Called with a.mu.

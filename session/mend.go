@@ -37,7 +37,7 @@ func (a *audience) load(ctx context.Context) error {
 	now := time.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.snap = newSnapshot(w)
+	a.setSnapshot(newSnapshot(w))
 	a.seq.last = w.Seq
 	if n := len(tail); n > 0 && tail[n-1].Seq == w.Seq && tail[0].Seq == w.Seq-int64(n)+1 {
 		a.tail = tail
@@ -93,7 +93,7 @@ func (a *audience) reload(ctx context.Context) error {
 		return nil
 	}
 	stock, comments := a.snap.stock, a.snap.w.Comments
-	a.snap = newSnapshot(w)
+	a.setSnapshot(newSnapshot(w))
 	for _, hint := range stock {
 		a.snap.applyStock(hint)
 	}

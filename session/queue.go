@@ -2,8 +2,9 @@ package session
 
 import "livecart/proto"
 
-// mergeBytes bounds how far replies and private events are merged into one frame.
-const mergeBytes = 8 << 10
+// mergeBytes bounds how far replies and private events are merged into one frame, which is encoded when
+// its turn comes. Larger ones are encoded before.
+const mergeBytes = 2 << 10
 
 // keepItems is how much room an empty queue keeps, for the next flush.
 const keepItems = 16
@@ -93,11 +94,7 @@ func (q *queue) pushOwn(frame *proto.ServerFrame) (lost int, ok bool) {
 	if q.end != nil {
 		return 0, true
 	}
-	size := proto.Size(frame)
-	if q.format == proto.JSON {
-		size *= 2 // near enough for a bound
-	}
-	size += itemBytes
+	size := frameSize(q.format, frame)
 	if n := len(q.items); n > q.head && q.items[n-1].own != nil && q.items[n-1].size+size <= mergeBytes && q.bytes+size <= q.limit {
 		last := &q.items[n-1]
 		last.own.Events = append(last.own.Events, frame.Events...)
@@ -107,6 +104,15 @@ func (q *queue) pushOwn(frame *proto.ServerFrame) (lost int, ok bool) {
 		return 0, true
 	}
 	return q.admit(item{own: frame, size: size})
+}
+
+// frameSize is what a frame counts before it is encoded, near enough for a bound.
+func frameSize(f proto.Format, frame *proto.ServerFrame) int {
+	size := proto.Size(frame)
+	if f == proto.JSON {
+		size *= 2
+	}
+	return size + itemBytes
 }
 
 // load is what is not sent yet, the message that the writer is at included.

@@ -46,7 +46,7 @@ func loneConn(t testing.TB, f proto.Format) *Conn {
 	s := &shard{gw: g, wake: make(chan struct{}, 1)}
 	g.hub = newHub(&g.cfg, m, []*shard{s})
 	room := newAudience(g.hub, "demo")
-	room.snap = newSnapshot(&proto.SessionWelcome{Seq: 3, Room: &proto.Room{Id: "demo"}})
+	room.setSnapshot(newSnapshot(&proto.SessionWelcome{Seq: 3, Room: &proto.Room{Id: "demo"}}))
 	return newConn(g, room, s, Viewer{ID: "vera", Role: proto.Role_ROLE_VIEWER, Rooms: []string{AllRooms}}, f, time.Now())
 }
 

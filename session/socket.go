@@ -63,6 +63,14 @@ func (w *wire) Write(p []byte) (int, error) {
 func (*wire) SetDeadline(time.Time) error      { return nil }
 func (*wire) SetWriteDeadline(time.Time) error { return nil }
 
+// Close closes what was hijacked, as far as it is not taken over.
+func (w *wire) Close() error {
+	if w.Conn == nil {
+		return nil
+	}
+	return w.Conn.Close()
+}
+
 // turnAway answers the handshake and closes the socket, which no connection was made of.
 func (w *wire) turnAway(code int, text string) {
 	w.answer = append(w.answer, frameBytes(websocket.CloseMessage, websocket.FormatCloseMessage(code, text))...)
