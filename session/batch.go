@@ -50,13 +50,18 @@ type batch struct {
 	chats  int
 	// Whether something in it does not wait for the tick.
 	urgent bool
+	// Whether there is nothing but figures and joiners in it.
+	calm bool
 }
 
 func (b *batch) empty() bool { return len(b.events) == 0 }
 
 // add takes an event that others may be reading: a merge works on a copy.
 func (b *batch) add(ev *proto.Event) {
-	switch ClassOf(ev) {
+	class := ClassOf(ev)
+	// Stock is what people wait for.
+	b.calm = class == ClassCounter && ev.GetFlashStock() == nil && (b.calm || b.empty())
+	switch class {
 	case ClassState:
 		b.urgent = true
 	case ClassChat:

@@ -238,3 +238,38 @@ func TestChatBudgetHoldsTheRateAndAllowsASecondsBurst(t *testing.T) {
 		t.Error("0 a second does not mean all")
 	}
 }
+
+func TestFiguresAloneWaitLongerInALargeRoom(t *testing.T) {
+	stats := &proto.Event{Event: &proto.Event_RoomStats{RoomStats: new(proto.RoomStats)}}
+	likes := &proto.Event{Event: &proto.Event_LikeTotal{LikeTotal: new(proto.LikeTotal)}}
+	stock := &proto.Event{Event: &proto.Event_FlashStock{FlashStock: &proto.FlashStock{SaleId: "s"}}}
+	joiner := &proto.Event{Event: &proto.Event_MemberJoin{MemberJoin: new(proto.MemberJoin)}}
+	said := comment("vera", proto.Role_ROLE_VIEWER, "hello")
+	for _, tc := range []struct {
+		name   string
+		online int
+		events []*proto.Event
+		wait   time.Duration
+	}{
+		{"figures of a small room", 999, []*proto.Event{stats, likes}, 50 * time.Millisecond},
+		{"of a larger one", 1000, []*proto.Event{stats, joiner, likes}, time.Second},
+		{"of a huge one", 5001, []*proto.Event{stats}, 2 * time.Second},
+		{"a comment among them", 5001, []*proto.Event{stats, said, likes}, 250 * time.Millisecond},
+		{"figures after a comment", 5001, []*proto.Event{said, stats}, 250 * time.Millisecond},
+		{"stock", 5001, []*proto.Event{stock}, 250 * time.Millisecond},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, a := loneShard(t, GatewayConfig{})
+			a.setSnapshot(newSnapshot(new(proto.SessionWelcome)))
+			begun := time.Unix(1000, 0)
+			a.flushedAt, a.online = begun, tc.online
+			for _, ev := range tc.events {
+				a.enqueue(ev, begun)
+			}
+			due, waiting := a.settle(begun)
+			if !waiting || due.Sub(begun) != tc.wait {
+				t.Errorf("waits %v until %v", waiting, due.Sub(begun))
+			}
+		})
+	}
+}

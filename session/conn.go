@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -223,8 +224,17 @@ func (c *Conn) begin(sock socket, answer []byte) {
 	if c.next(); c.state == gone {
 		return
 	}
-	c.rest = append(answer, c.rest...)
-	c.pump()
+	if _, later := sock.(*asyncSocket); later {
+		c.rest = append(answer, c.rest...)
+		c.pump()
+		return
+	}
+	// Nearly always the socket takes both at once, so they are put together where the shard does that.
+	c.shard.hello = append(append(c.shard.hello[:0], answer...), c.rest...)
+	c.rest = c.shard.hello
+	if c.pump(); len(c.rest) > 0 && c.queue.stuck {
+		c.rest = bytes.Clone(c.rest)
+	}
 }
 
 // pump writes what is queued as far as the socket takes it.

@@ -19,7 +19,11 @@ func (a *audience) settle(now time.Time) (due time.Time, waiting bool) {
 	// A flush that the shards have not written yet is not followed by another one: what they cannot
 	// keep up with gathers here, where it is merged, sampled and encoded once.
 	if !a.batch.empty() && a.written.walked() {
-		tick := a.flushedAt.Add(roomTick(a.hub.cfg.RoomTick, a.online))
+		wait := roomTick(a.hub.cfg.RoomTick, a.online)
+		if a.batch.calm {
+			wait = max(wait, calmTick(a.online))
+		}
+		tick := a.flushedAt.Add(wait)
 		if a.batch.urgent || !now.Before(tick) {
 			a.flush(now)
 		} else if !waiting || tick.Before(due) {
@@ -52,6 +56,18 @@ func roomTick(fixed time.Duration, viewers int) time.Duration {
 		return 100 * time.Millisecond
 	}
 	return 250 * time.Millisecond
+}
+
+// calmTick returns the least time between two flushes of nothing but figures, where a large room is
+// otherwise quiet: each is a write to every viewer, and the next one replaces it.
+func calmTick(viewers int) time.Duration {
+	switch {
+	case viewers < 1000:
+		return 0
+	case viewers <= 5000:
+		return time.Second
+	}
+	return 2 * time.Second
 }
 
 // flush brings the snapshot up to the batch and hands the batch to the shards of the room's connections.

@@ -35,6 +35,7 @@ type shard struct {
 	// audience, roster and gateway come before, nothing after.
 	mu    sync.Mutex
 	async sync.WaitGroup // goroutines of sockets; only added to while there are connections
+	hello []byte         // an answer to a handshake and a welcome
 	conns []*Conn
 	dead  []*Conn // dropped, for the gateway to forget
 	held  int     // bytes of messages that have not come whole yet
