@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
 
 	"livecart/proto"
 )
@@ -250,6 +252,32 @@ func TestHandshakesAreLimited(t *testing.T) {
 	g.handshakes.Add(-1)
 	g.dial(t, dial{}).welcome()
 	eventually(t, "no handshake is left over", func() bool { return g.handshakes.Load() == 0 })
+}
+
+func TestJoinsASecondAreLimitedAndSentAwayForDifferentTimes(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway(func(cfg *GatewayConfig) { cfg.JoinRate = 1 })
+	g.joins.SetLimit(0) // what is left of the second is the burst
+	g.dial(t, dial{}).welcome()
+	d := websocket.Dialer{Subprotocols: []string{proto.JSON.String()}}
+	waits := make(map[string]bool)
+	for range 30 {
+		ws, resp, err := d.Dial(dial{}.url(g.url), nil)
+		if err == nil {
+			ws.Close()
+			t.Fatal("one more joins")
+		}
+		wait, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+		if resp.StatusCode != http.StatusServiceUnavailable || err != nil || wait < 1 || wait > 5 {
+			t.Fatalf("status %d, Retry-After %q", resp.StatusCode, resp.Header.Get("Retry-After"))
+		}
+		waits[resp.Header.Get("Retry-After")] = true
+	}
+	if len(waits) < 3 {
+		t.Errorf("all are sent away for the same time: %v", waits)
+	}
+	g.joins.SetLimit(rate.Inf)
+	g.dial(t, dial{}).welcome()
 }
 
 func TestTokenExpiryIsAnnouncedAndClosesUnlessRefreshed(t *testing.T) {
