@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"io"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 
@@ -47,7 +44,7 @@ type Conn struct {
 	slot      int       // in row
 	seen      uint64    // number of the room's newest flush that was handed to it, or is in its welcome
 	counted   int       // of what waits, by the shard
-	stuckAt   time.Time // since when the socket has been full
+	stuckAt   time.Time // since when rest waits; zero where it does not
 	endBy     time.Time // when the socket is closed whatever the client does; zero while it is open
 	heldBytes int       // of a message that has not come whole yet
 	heldUntil time.Time // when that must be there
@@ -252,10 +249,13 @@ func (c *Conn) pump() {
 			return
 		}
 		if c.rest = c.rest[n:]; len(c.rest) > 0 {
-			c.queue.stuck, c.stuckAt = true, time.Now()
+			c.queue.stuck = true
+			if c.stuckAt.IsZero() {
+				c.stuckAt = time.Now()
+			}
 			return
 		}
-		c.rest = nil
+		c.rest, c.stuckAt = nil, time.Time{}
 		if c.state == parting {
 			c.awaitEnd()
 		}
@@ -331,213 +331,3 @@ func (c *Conn) drop() {
 		c.sock.close()
 	}
 }
-
-// beginReading has what is sent wait for endReading, so that the answers to one reading are one frame.
-// Both take the shard's lock.
-func (c *Conn) beginReading() {
-	c.shard.mu.Lock()
-	defer c.shard.mu.Unlock()
-	c.corked = true
-}
-
-// endReading sends what was answered. held are the bytes that wait for the rest of a message, whole
-// tells whether any message was.
-func (c *Conn) endReading(held int, whole bool) {
-	c.shard.mu.Lock()
-	defer c.shard.mu.Unlock()
-	c.corked = false
-	if held == 0 {
-		c.heldUntil = time.Time{}
-	} else if whole || c.heldUntil.IsZero() {
-		c.heldUntil = time.Now().Add(MessageTimeout)
-	}
-	if c.state != gone {
-		c.shard.held += held - c.heldBytes
-		c.heldBytes = held
-	}
-	c.pump()
-	if c.shard.held > maxHeldTotal && held > 0 {
-		c.finish(ending{code: websocket.ClosePolicyViolation, text: "memory", linger: true})
-	}
-}
-
-// readMessages reads until the connection is over, where no loop does.
-func (c *Conn) readMessages(ws *websocket.Conn) error {
-	for {
-		kind, data, err := ws.ReadMessage()
-		if err != nil {
-			return err
-		}
-		c.heard()
-		c.beginReading()
-		c.message(kind, data)
-		c.endReading(0, true)
-	}
-}
-
-// message takes one message of the client. Called by the reader, without locks, as is readEnded.
-func (c *Conn) message(kind int, data []byte) {
-	c.heard()
-	if c.over() {
-		return
-	}
-	if kind == websocket.TextMessage && !utf8.Valid(data) {
-		c.refuse(websocket.CloseInvalidFramePayloadData, "not UTF-8")
-		return
-	}
-	c.receive(data)
-}
-
-func (c *Conn) heard() { c.lastRead.Store(time.Now().UnixNano()) }
-
-// isNetError reports whether err is the socket's own.
-func isNetError(err error) bool {
-	var failed *net.OpError
-	return errors.As(err, &failed) || errors.Is(err, net.ErrClosed)
-}
-
-// readEnded tells that nothing can be read any more, and why. A client that broke the protocol or said
-// goodbye has gorilla's close frame queued by now, but for a length that gorilla finds absurd. What it
-// still sends is read away, as closing a socket over unread bytes resets it and the frame is lost.
-func (c *Conn) readEnded(err error) {
-	var goodbye *websocket.CloseError
-	c.shard.mu.Lock()
-	defer c.shard.mu.Unlock()
-	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isNetError(err):
-		c.drop()
-	case errors.As(err, &goodbye) && c.queue.ended() && !c.queue.end.linger:
-		c.drop() // the answer to ours
-	case errors.As(err, &goodbye):
-		c.finish(ending{flush: true, linger: true})
-	case errors.Is(err, errManyFragments):
-		c.finish(ending{code: websocket.ClosePolicyViolation, text: "too many fragments", flush: true, linger: true})
-	default:
-		c.finish(ending{code: websocket.CloseMessageTooBig, flush: true, linger: true})
-	}
-}
-
-// refuse closes the connection of a client that broke the protocol in a way that gorilla lets pass.
-func (c *Conn) refuse(code int, text string) {
-	c.shard.mu.Lock()
-	defer c.shard.mu.Unlock()
-	c.finish(ending{code: code, text: text, flush: true, linger: true})
-}
-
-// start runs a command, unless too many are running.
-func (c *Conn) start(ordered bool, run func()) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.leaving {
-		return ErrTryAgain
-	}
-	if c.running >= c.gw.cfg.MaxInFlight {
-		return ErrTooBusy
-	}
-	if !c.gw.tasks.begin() {
-		return ErrTryAgain
-	}
-	c.running++
-	// The goroutines below end with their commands, whose context the gateway ends; the gateway waits
-	// for them by its tasks.
-	switch {
-	case !ordered:
-		go func() {
-			run()
-			c.finished()
-		}()
-	case c.inLine:
-		c.line = append(c.line, run)
-	default:
-		c.inLine = true
-		go c.runLine(run)
-	}
-	return nil
-}
-
-// runLine runs ordered commands until none waits.
-func (c *Conn) runLine(run func()) {
-	for run != nil {
-		run()
-		c.mu.Lock()
-		run = nil
-		if len(c.line) > 0 {
-			run = c.line[0]
-			c.line = c.line[1:]
-		} else {
-			c.inLine, c.line = false, nil
-		}
-		c.mu.Unlock()
-		c.finished()
-	}
-}
-
-func (c *Conn) finished() {
-	c.mu.Lock()
-	c.running--
-	last := c.leaving && c.running == 0
-	c.mu.Unlock()
-	if last {
-		c.shut(CloseRestart, restartText)
-	}
-	c.gw.tasks.end()
-}
-
-// dismiss takes no more commands and closes the connection when those that run are answered.
-func (c *Conn) dismiss() {
-	c.mu.Lock()
-	c.leaving = true
-	idle := c.running == 0
-	c.mu.Unlock()
-	if idle {
-		c.shut(CloseRestart, restartText)
-	}
-}
-
-// sweep does what is due by the clock. Called with the shard's lock.
-func (c *Conn) sweep(now time.Time) {
-	cfg := &c.gw.cfg
-	if c.queue.ended() {
-		if !c.endBy.IsZero() && !now.Before(c.endBy) {
-			c.drop()
-		}
-		return
-	}
-	heard := time.Unix(0, c.lastRead.Load())
-	switch {
-	case now.Sub(heard) >= cfg.IdleTimeout:
-		c.finish(ending{code: websocket.CloseGoingAway, text: "idle"})
-		return
-	case c.queue.stuck && now.Sub(c.stuckAt) >= cfg.WriteTimeout:
-		c.finishSlow()
-		return
-	case !c.heldUntil.IsZero() && !now.Before(c.heldUntil):
-		c.finish(ending{code: websocket.ClosePolicyViolation, text: "a message takes too long", linger: true})
-		return
-	}
-	if !now.Before(c.pingAt) {
-		// Who said something since needs no ping.
-		if next := heard.Add(cfg.PingInterval); now.Before(next) {
-			c.pingAt = next
-		} else {
-			c.pingAt = now.Add(cfg.PingInterval)
-			c.queue.requestPing()
-			c.pump()
-		}
-	}
-	expires := c.Viewer().ExpiresAt
-	switch {
-	case expires.IsZero():
-	case !now.Before(expires):
-		c.finish(ending{code: CloseUnauthenticated, text: string(proto.ReasonTokenExpired), flush: true})
-	case expires.Sub(now) <= ExpiryNotice && !c.warnedFor.Equal(expires):
-		c.warnedFor = expires
-		c.sendLocked(&proto.ServerFrame{Events: []*proto.Event{{
-			TimeMs: now.UnixMilli(),
-			Event:  &proto.Event_SessionExpiring{SessionExpiring: &proto.SessionExpiring{AtMs: expires.UnixMilli()}},
-		}}})
-	}
-}
-
-// firstPing spreads the first pings of those who came together.
-func firstPing(interval time.Duration) time.Duration { return interval/2 + rand.N(interval/2+1) }

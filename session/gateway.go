@@ -163,11 +163,7 @@ func NewGateway(cfg GatewayConfig) (*Gateway, error) {
 	}
 	shards := runtime.GOMAXPROCS(0)
 	for i := range shards {
-		s, err := newShard(g, i, shards)
-		if err != nil {
-			return nil, fmt.Errorf("gateway: %w", err)
-		}
-		g.shards = append(g.shards, s)
+		g.shards = append(g.shards, newShard(g, i, shards))
 	}
 	g.hub = newHub(&g.cfg, m, g.shards)
 	g.hub.onRelink = g.readSelvesAgain
@@ -193,7 +189,15 @@ func (g *Gateway) Run(ctx context.Context) error {
 	parts.Go(func() { g.selves.run(inner) })
 	parts.Go(func() { g.sweepRoster(inner) })
 	for _, s := range g.shards {
+		if err = s.openLoop(); err != nil {
+			break
+		}
 		parts.Go(func() { s.run(inner) })
+	}
+	if err != nil {
+		stop()
+		parts.Wait()
+		return fmt.Errorf("gateway: %w", errors.Join(err, private.Close()))
 	}
 	g.setPhase(running)
 	<-ctx.Done()

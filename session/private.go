@@ -82,17 +82,24 @@ func (r *roster) mayBuy(userID string, now time.Time) (wait time.Duration, ok bo
 // deliver queues private events for the connections of their users: those of one room where the
 // event names it, else all.
 func (r *roster) deliver(envelope *proto.PrivateEvents) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	for _, p := range envelope.Events {
-		m := r.users[p.GetUserId()]
-		if m == nil || p.Event.GetEvent() == nil {
+		if p.Event.GetEvent() == nil {
 			continue
 		}
-		for _, c := range m.conns {
+		// Writing takes a while, for which nobody else should wait.
+		for _, c := range r.connsOf(p.GetUserId()) {
 			if p.RoomId == "" || p.RoomId == c.room.roomID {
 				c.send(&proto.ServerFrame{Events: []*proto.Event{p.Event}})
 			}
 		}
 	}
+}
+
+func (r *roster) connsOf(userID string) []*Conn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m := r.users[userID]; m != nil {
+		return slices.Clone(m.conns)
+	}
+	return nil
 }

@@ -11,9 +11,6 @@ import (
 	"livecart/proto"
 )
 
-// sweepEvery is how often timeouts are looked at, where they are not shorter themselves.
-const sweepEvery = 500 * time.Millisecond
-
 // shard owns some of the gateway's connections: what they are sent, their sockets and their timers.
 // A flush of a room is handed to it once, and it walks its own row of the room's connections; nothing
 // is handed over for each of them.
@@ -22,7 +19,7 @@ type shard struct {
 	gw    *Gateway
 	index int
 	wake  chan struct{} // holds a token while there is something to do
-	loop  *loop         // nil where sockets have goroutines
+	loop  *loop         // nil where sockets have goroutines; set before there are connections
 
 	// What the rooms have handed over, in order.
 	posts struct {
@@ -58,11 +55,14 @@ type post struct {
 	frame *proto.ServerFrame
 }
 
-func newShard(g *Gateway, index, shards int) (*shard, error) {
-	s := &shard{gw: g, index: index, wake: make(chan struct{}, 1), maxBacklog: g.cfg.BacklogBytes / shards}
-	var err error
+func newShard(g *Gateway, index, shards int) *shard {
+	return &shard{gw: g, index: index, wake: make(chan struct{}, 1), maxBacklog: g.cfg.BacklogBytes / shards}
+}
+
+// openLoop makes the shard ready for sockets. It comes before run, which closes the loop.
+func (s *shard) openLoop() (err error) {
 	s.loop, err = newLoop(s)
-	return s, err
+	return err
 }
 
 func (s *shard) nudge() {
@@ -213,21 +213,5 @@ func (s *shard) bury() {
 	s.mu.Unlock()
 	for _, c := range dead {
 		s.gw.gone(c)
-	}
-}
-
-// sweep does for all connections what is due by the clock.
-func (s *shard) sweep(now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i, step := len(s.conns)-1, 0; i >= 0; i, step = i-1, step+1 {
-		if step == walkStep {
-			step = 0
-			s.pause()
-			if i = min(i, len(s.conns)-1); i < 0 {
-				break
-			}
-		}
-		s.conns[i].sweep(now)
 	}
 }

@@ -393,6 +393,43 @@ func TestMessageThatDoesNotEndIsRefused(t *testing.T) {
 	}
 }
 
+func TestMessageThatCannotBeWrittenInTimeClosesTheConnection(t *testing.T) {
+	s, a := loneShard(t, GatewayConfig{WriteTimeout: 10 * time.Second, PingInterval: time.Hour, IdleTimeout: 2 * time.Hour})
+	sock := new(narrow)
+	c := seat(s, a, sock)
+	c.send(&proto.ServerFrame{Replies: []*proto.Reply{{RequestId: "first"}}})
+	stuck := c.stuckAt
+	if stuck.IsZero() {
+		t.Fatal("a full socket is not noticed")
+	}
+	// A byte now and then is not a message.
+	for range 5 {
+		sock.open(c, 1)
+	}
+	s.sweep(stuck.Add(10*time.Second - time.Millisecond))
+	if c.over() || !c.stuckAt.Equal(stuck) {
+		t.Fatalf("over %v, waits since %v", c.over(), c.stuckAt)
+	}
+	s.sweep(stuck.Add(10 * time.Second))
+	if !c.over() {
+		t.Error("it waits on")
+	}
+	// Whole messages in time are, however many wait behind them.
+	other := new(narrow)
+	c = seat(s, a, other)
+	for n := range 5 {
+		c.send(&proto.ServerFrame{Replies: []*proto.Reply{{RequestId: fmt.Sprint(n)}}})
+		c.sendControl(pingFrame)
+	}
+	for range 20 {
+		was := c.stuckAt
+		other.open(c, 11)
+		if c.stuckAt.Equal(was) && !was.IsZero() {
+			t.Fatal("a message was written, and the wait goes on")
+		}
+	}
+}
+
 func TestHeldMessagesAreBoundedForAll(t *testing.T) {
 	s, a := loneShard(t, GatewayConfig{})
 	c, last := seat(s, a, new(takesAll)), seat(s, a, new(takesAll))
