@@ -57,6 +57,8 @@
 // [Rooms], which plays many rooms, checks these instead:
 //
 //   - viewers_stayed: the server cut nobody off (TestRoomsThatLoseTheirViewers).
+//   - outcomes_known: every comment has an outcome; without, comments_accounted_by_room is left out
+//     (TestRoomsFindACommentWithoutAnswer).
 //   - rooms_separate: no comment came to a viewer of another room (TestRoomsFindWhatIsBroken).
 //   - comments_accounted_by_room: every viewer got each comment of the own room once, or as many fewer as sampled
 //     and skipped count (TestRoomsFindWhatIsBroken).

@@ -137,6 +137,9 @@ func (t *fanoutTally) missing(i int) int64 {
 	return t.accepted.Load() - int64(h.told.Load()) - int64(h.sampled.Load()) - int64(h.skipped.Load())
 }
 
+// unanswered is how many comments have no outcome: it is not known, or did not come yet.
+func (t *fanoutTally) unanswered() int64 { return t.sent.Load() - t.answered.Load() + t.open.Load() }
+
 // left is how many viewers the server or the network cut off.
 func (t *fanoutTally) left() (n int) {
 	for i := range t.heard {
@@ -150,6 +153,7 @@ func (t *fanoutTally) left() (n int) {
 // checks are what must have held.
 func (t *fanoutTally) checks() []Check {
 	stay := Check{Name: "everybody stays", OK: t.left() == 0, Detail: fmt.Sprintf("%d of %d viewers lost their connection", t.left(), len(t.heard))}
+	answered := Check{Name: "every comment has an outcome", OK: t.unanswered() == 0, Detail: fmt.Sprintf("%d of %d comments have none", t.unanswered(), t.sent.Load())}
 	comments := Check{Name: "comments are delivered or counted as left out"}
 	wrong, missing, doubled := 0, int64(0), int64(0)
 	for i := range t.heard {
@@ -161,9 +165,9 @@ func (t *fanoutTally) checks() []Check {
 	}
 	switch {
 	case t.sent.Load() == 0:
-		comments.Skipped = "no comments were sent"
-	case t.open.Load() > 0:
-		comments.Skipped = fmt.Sprintf("%d comments have no outcome", t.open.Load())
+		comments.Skipped, answered.Skipped = "no comments were sent", "no comments were sent"
+	case t.unanswered() > 0:
+		comments.Skipped = answered.Detail
 	case t.accepted.Load() == 0:
 		comments.Detail = "no comment was accepted"
 	default:
@@ -173,13 +177,13 @@ func (t *fanoutTally) checks() []Check {
 			comments.Detail += fmt.Sprintf(": %d deliveries are missing and %d too many, at %d viewers", missing, doubled, wrong)
 		}
 	}
-	return []Check{stay, comments}
+	return []Check{stay, answered, comments}
 }
 
 // figures count what was done.
 func (t *fanoutTally) figures() []Figure {
 	return []Figure{
-		{"comments sent", t.sent.Load()}, {"comments accepted", t.accepted.Load()}, {"comments without outcome", t.open.Load()},
+		{"comments sent", t.sent.Load()}, {"comments accepted", t.accepted.Load()}, {"comments without outcome", t.unanswered()},
 		{"deliveries missing", t.lost()}, {"connections lost", int64(t.left())},
 	}
 }

@@ -142,6 +142,28 @@ func TestFanoutAccountsForEveryComment(t *testing.T) {
 
 // Latency counts from the time at which a comment was due: one that a server holds until three more
 // have come is three tenths of a second late.
+// A comment that vanishes, and its answer with it, is missing nowhere but among the answers.
+func TestFanoutFindsACommentWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	r := serveFanout(t, nil)
+	is := once("chat_send", 7)
+	r.answer = func(c *socket, cmd *proto.Command) {
+		if !is(cmd) {
+			r.say(c, cmd)
+		}
+	}
+	result, err := r.play(t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := result.check("every comment has an outcome"); c.OK || c.Detail != "1 of 20 comments have none" || result.Passed {
+		t.Errorf("%+v, %s", c, result.Verdict())
+	}
+	if c := result.check(accounted); c.Skipped == "" {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestLateFanoutIsInvalid(t *testing.T) {
 	t.Parallel()
 	_, target := openRoom(t, nil)

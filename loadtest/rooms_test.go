@@ -150,6 +150,32 @@ func TestRoomsFindWhatIsBroken(t *testing.T) {
 	}
 }
 
+// A comment that vanishes, and its answer with it, is missing nowhere but among the answers.
+func TestRoomsFindACommentWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	h, target := openHouse(t, honest)
+	is := once("chat_send", 9)
+	h.answer = func(c *socket, cmd *proto.Command) {
+		if !is(cmd) {
+			h.say(c, cmd)
+		}
+	}
+	o := block(target)
+	o.news = time.Second
+	result, err := o.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range result.Checks {
+		if c.Name == "outcomes_known" && (c.OK || c.Detail != "1 of 20 comments have none") {
+			t.Errorf("%+v", c)
+		}
+	}
+	if result.Passed {
+		t.Errorf("it passed: %+v", result.Checks)
+	}
+}
+
 func TestRoomsThatLoseTheirViewers(t *testing.T) {
 	t.Parallel()
 	h, target := openHouse(t, honest)
