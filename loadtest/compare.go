@@ -61,13 +61,21 @@ func WriteComparison(w io.Writer, a, b *Result) error {
 	tab := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(tab, "\n\tA\tB\tB/A\n")
 	fmt.Fprintf(tab, "verdict\t%s\t%s\n", a.Verdict(), b.Verdict())
-	row := func(name string, a, b float64, tell func(float64) string) {
-		ratio := "-"
-		if a != 0 {
+	// A figure that a run has not is no 0.
+	part := func(name string, a, b float64, hasA, hasB bool, tell func(float64) string) {
+		said, ratio := [2]string{"-", "-"}, "-"
+		if hasA {
+			said[0] = tell(a)
+		}
+		if hasB {
+			said[1] = tell(b)
+		}
+		if hasA && hasB && a != 0 {
 			ratio = fmt.Sprintf("%.2f", b/a)
 		}
-		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\n", name, tell(a), tell(b), ratio)
+		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\n", name, said[0], said[1], ratio)
 	}
+	row := func(name string, a, b float64, tell func(float64) string) { part(name, a, b, true, true, tell) }
 	row("seconds", a.Seconds, b.Seconds, tellNumber)
 	rates := [2]map[string]float64{{}, {}}
 	latency := [2]map[string]Latency{{}, {}}
@@ -80,7 +88,9 @@ func WriteComparison(w io.Writer, a, b *Result) error {
 		}
 	}
 	for _, name := range bothKeys(rates[0], rates[1]) {
-		row(name, rates[0][name], rates[1][name], tellNumber)
+		x, hasA := rates[0][name]
+		y, hasB := rates[1][name]
+		part(name, x, y, hasA, hasB, tellNumber)
 	}
 	fmt.Fprintf(tab, "\nlatency, ms\tA\tB\tB/A\n")
 	for _, name := range bothKeys(latency[0], latency[1]) {
@@ -105,7 +115,7 @@ func WriteComparison(w io.Writer, a, b *Result) error {
 		high, higher := a.Series.Gauges[name], b.Series.Gauges[name]
 		x, _ := high.peak()
 		y, _ := higher.peak()
-		row(name, x, y, tellNumber)
+		part(name, x, y, len(high.Values) > 0, len(higher.Values) > 0, tellNumber)
 	}
 	writeVerdicts(tab, a, b)
 	tab.Flush() // a buffer takes everything

@@ -24,6 +24,27 @@ func TestComparisonGolden(t *testing.T) {
 	}
 }
 
+// What only one of two runs watched is not 0 in the other.
+func TestComparisonWithoutAFigure(t *testing.T) {
+	a, b := sampleResult(t), sampleResult(t)
+	delete(b.Series.Gauges, "server.cpu")
+	delete(a.Series.Gauges, "viewers")
+	a.Rates, b.Rates = a.rates(), b.rates()
+	var got bytes.Buffer
+	if err := WriteComparison(&got, a, b); err != nil {
+		t.Fatal(err)
+	}
+	lines := map[string]bool{}
+	for line := range strings.Lines(got.String()) {
+		lines[strings.Join(strings.Fields(line), " ")] = true
+	}
+	for _, want := range []string{"server.cpu 2.00 - -", "viewers - 200 -", "deliveries a server CPU second 30000 - -", "bytes a viewer - 27000 -"} {
+		if !lines[want] {
+			t.Errorf("%q is missing in\n%s", want, got.String())
+		}
+	}
+}
+
 func TestIncomparable(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change func(*Result)
