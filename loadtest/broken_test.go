@@ -188,6 +188,9 @@ func TestPlayFindsWhatIsBroken(t *testing.T) {
 		play              func(*testing.T, Target) Play
 		change            func(*room)
 	}{
+		{"every comment refused", "commands_accepted", "chat_send was carried out", evening, func(r *room) { r.refuses = "chat_send" }},
+		{"every like refused", "commands_accepted", "like_send was carried out", evening, func(r *room) { r.refuses = "like_send" }},
+		{"every gift refused", "commands_accepted", "gift_send was carried out", evening, func(r *room) { r.refuses = "gift_send" }},
 		{"a comment of nobody", "comments_accounted", "that nobody of the crowd wrote", evening, breaks("chat_send", 3, func(r *room) {
 			r.tellAll(&proto.Event{Event: &proto.Event_ChatMessage{ChatMessage: &proto.ChatMessage{Id: "ghost"}}})
 		})},

@@ -3,6 +3,7 @@ package loadtest
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -25,13 +26,14 @@ func (r *playRun) checks(ctx context.Context) []Check {
 	add := func(name string, happened bool, check func() Check) {
 		switch {
 		case !happened:
-			checks = append(checks, Check{Name: name, Skipped: "nothing of it happened"})
+			checks = append(checks, Check{Name: name, Skipped: nothingHappened})
 		case unknown != "":
 			checks = append(checks, Check{Name: name, Skipped: unknown})
 		default:
 			checks = append(checks, check())
 		}
 	}
+	add("commands_accepted", len(r.sentKinds()) > 0, r.checkAccepted)
 	add("comments_accounted", len(r.comments) > 0, r.checkComments)
 	add("likes_exact", r.likes.Load() > 0, r.checkLikes)
 	add("tips_told_once", len(r.tips) > 0, r.checkTips)
@@ -55,38 +57,91 @@ func (r *playRun) checks(ctx context.Context) []Check {
 	return append(checks, r.checkRecords(ctx)...)
 }
 
+// Why a check is left out.
+const noDatabase, nothingHappened = "no database is given", "nothing of it happened"
+
+// mayBeRefused are the kinds of arrivals that a server may refuse at times, but not always, with their commands.
+var mayBeRefused = []struct {
+	kind    Kind
+	command string
+}{{KindComment, "chat_send"}, {KindLike, "like_send"}, {KindGift, "gift_send"}}
+
+// sentKinds tells of each kind of which something was sent how much that was.
+func (r *playRun) sentKinds() (sent []string) {
+	for _, k := range mayBeRefused {
+		if n := r.meter.Total("sent." + k.kind.String()); n > 0 {
+			sent = append(sent, fmt.Sprintf("%d of %d %s", r.meter.Total("ok."+k.command), n, k.command))
+		}
+	}
+	return sent
+}
+
+// checkAccepted holds that of each kind something was carried out: where all of it is refused, the checks of what
+// came of it have nothing to look at.
+func (r *playRun) checkAccepted() Check {
+	var bad []string
+	for _, k := range mayBeRefused {
+		if n := r.meter.Total("sent." + k.kind.String()); n > 0 && r.meter.Total("ok."+k.command) == 0 {
+			bad = append(bad, fmt.Sprintf("none of %d %s was carried out", n, k.command))
+		}
+	}
+	return verdict("commands_accepted", bad, "carried out: %s", strings.Join(r.sentKinds(), ", "))
+}
+
+// readTips compares the tips with those in Postgres.
+func (r *playRun) readTips(ctx context.Context, name string) Check {
+	var rows []tipRow
+	err := readDatabase(ctx, r.Target.DatabaseURL, func(tx pgx.Tx) (err error) {
+		rows, err = readTips(ctx, tx, r.senders())
+		return err
+	})
+	if err != nil {
+		return Check{Name: name, Detail: err.Error()}
+	}
+	return r.checkTipRows(name, rows)
+}
+
+// readOrders compares the orders with those in Postgres.
+func (r *playRun) readOrders(ctx context.Context, name string) Check {
+	var rows []orderRow
+	var sold int64
+	err := readDatabase(ctx, r.Target.DatabaseURL, func(tx pgx.Tx) (err error) {
+		rows, sold, err = readOrders(ctx, tx, r.sale.Id)
+		return err
+	})
+	if err != nil {
+		return Check{Name: name, Detail: err.Error()}
+	}
+	return r.checkOrderRows(name, rows, sold)
+}
+
 // checkRecords compares the gifts with Postgres, where it may be read.
 func (r *playRun) checkRecords(ctx context.Context) []Check {
 	const orders, tips, audit = "orders_recorded_once", "tips_recorded_once", "audit"
-	if r.Target.DatabaseURL == "" {
-		const why = "no database is given"
-		return []Check{{Name: tips, Skipped: why}, {Name: audit, Skipped: why}}
+	type kind struct {
+		name     string
+		happened bool
+		check    func() Check
+	}
+	kinds := []kind{{tips, len(r.tips) > 0, func() Check { return r.readTips(ctx, tips) }}}
+	if r.Plan.Pieces > 0 {
+		kinds = append(kinds, kind{orders, true, func() Check { return r.readOrders(ctx, orders) }})
 	}
 	var checks []Check
-	if len(r.tips) > 0 && r.unknown.count() == 0 {
-		var rows []tipRow
-		err := readDatabase(ctx, r.Target.DatabaseURL, func(tx pgx.Tx) (err error) {
-			rows, err = readTips(ctx, tx, r.senders())
-			return err
-		})
-		if err != nil {
-			checks = append(checks, Check{Name: tips, Detail: err.Error()})
-		} else {
-			checks = append(checks, r.checkTipRows(tips, rows))
+	for _, k := range kinds {
+		switch n := r.unknown.count(); {
+		case r.Target.DatabaseURL == "":
+			checks = append(checks, Check{Name: k.name, Skipped: noDatabase})
+		case !k.happened:
+			checks = append(checks, Check{Name: k.name, Skipped: nothingHappened})
+		case n > 0:
+			checks = append(checks, Check{Name: k.name, Skipped: fmt.Sprintf("%d commands have no known outcome", n)})
+		default:
+			checks = append(checks, k.check())
 		}
 	}
-	if r.Plan.Pieces > 0 && r.unknown.count() == 0 {
-		var rows []orderRow
-		var sold int64
-		err := readDatabase(ctx, r.Target.DatabaseURL, func(tx pgx.Tx) (err error) {
-			rows, sold, err = readOrders(ctx, tx, r.sale.Id)
-			return err
-		})
-		if err != nil {
-			checks = append(checks, Check{Name: orders, Detail: err.Error()})
-		} else {
-			checks = append(checks, r.checkOrderRows(orders, rows, sold))
-		}
+	if r.Target.DatabaseURL == "" {
+		return append(checks, Check{Name: audit, Skipped: noDatabase})
 	}
 	return append(checks, r.checkAudit(ctx))
 }

@@ -28,6 +28,7 @@
 //   - all_joined: every handshake of those who come and go brought a welcome (TestPlayFindsWhatIsBroken).
 //   - outcomes_known: every command has an outcome; without, checks that would need it are left out
 //     (TestPlayFindsWhatIsBroken).
+//   - commands_accepted: not all comments, likes or gifts were refused (TestPlayFindsWhatIsBroken).
 //   - visitors_stayed, watchers_stayed: the server cut nobody off (TestPlayFindsWhatIsBroken), or, with
 //     reconnect, came_back: everybody came back (TestWhoDoesNotComeBackIsTold).
 //   - comments_accounted: every watcher, in the room from before the first comment to after the last, got each

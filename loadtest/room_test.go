@@ -32,6 +32,7 @@ type room struct {
 	silent   bool                   // the next comment is told to nobody
 	mute     bool                   // the next product shown is told to nobody
 	ghosts   int64                  // counted beside the viewers
+	refuses  string                 // kind of command that it never carries out
 
 	log []*proto.Event
 
@@ -195,6 +196,9 @@ func (r *room) do(c *socket, cmd *proto.Command) {
 }
 
 func (r *room) carryOut(user string, cmd *proto.Command) (*proto.Ok, proto.Reason) {
+	if cmd.Kind() == r.refuses {
+		return nil, proto.ReasonForbidden
+	}
 	switch x := cmd.Command.(type) {
 	case *proto.Command_ChatSend:
 		r.comments++
