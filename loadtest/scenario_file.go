@@ -1,9 +1,12 @@
 package loadtest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -16,16 +19,37 @@ import (
 // maxScenarioFile is how many bytes a scenario's file has at most.
 const maxScenarioFile = 1 << 20
 
+// ReadScenario reads a scenario's file, see [ParseScenario], and of one that is too long not all.
+func ReadScenario(file string) (Scenario, error) {
+	from, err := os.Open(file)
+	if err != nil {
+		return Scenario{}, fmt.Errorf("scenario: %w", err)
+	}
+	defer from.Close()
+	data, err := io.ReadAll(io.LimitReader(from, maxScenarioFile+1))
+	if err != nil {
+		return Scenario{}, fmt.Errorf("scenario: %w", err)
+	}
+	return ParseScenario(file, data)
+}
+
 // ParseScenario reads a scenario's file, which is YAML, from its content. The scenario is named as the
 // file is, without folder and ending. Errors name file, line and column.
 func ParseScenario(file string, data []byte) (Scenario, error) {
 	s := defaultScenario()
 	s.Name = strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 	if len(data) > maxScenarioFile {
-		return s, fmt.Errorf("%s: it has %d bytes, a scenario has at most %d", file, len(data), maxScenarioFile)
+		return s, fmt.Errorf("%s: a scenario has at most %d bytes, this file has more", file, maxScenarioFile)
 	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil {
+	var doc, second yaml.Node
+	documents := yaml.NewDecoder(bytes.NewReader(data))
+	if err := documents.Decode(&doc); err != nil && err != io.EOF {
+		return s, fmt.Errorf("%s%w", file, syntaxError(err, data))
+	}
+	switch err := documents.Decode(&second); {
+	case err == nil:
+		return s, fmt.Errorf("%s%w", file, at(&second, "a file has one scenario, here begins a second document"))
+	case err != io.EOF:
 		return s, fmt.Errorf("%s%w", file, syntaxError(err, data))
 	}
 	if len(doc.Content) == 0 {

@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"math"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -56,6 +57,16 @@ message_bytes: 200
 	}
 }
 
+// A file without end, which a path may name by mistake, is not read to it.
+func TestEndlessScenario(t *testing.T) {
+	if _, err := os.Stat("/dev/zero"); err != nil {
+		t.Skip(err)
+	}
+	if _, err := ReadScenario("/dev/zero"); err == nil || !strings.Contains(err.Error(), "at most 1048576 bytes") {
+		t.Error(err)
+	}
+}
+
 func TestMalformedScenario(t *testing.T) {
 	const stages = "stages: [{for: 1s, to: 100%}]\n"
 	for _, tt := range []struct{ name, text, want string }{
@@ -104,7 +115,9 @@ func TestMalformedScenario(t *testing.T) {
 		{"no givers", stages + "givers: 0%\n", "f.yaml:2:9: givers are above 0%"},
 		{"short message", stages + "message_bytes: 23\n", `"23" is no whole number from 24 to 500`},
 		{"long message", stages + "message_bytes: 501\n", `"501" is no whole number from 24 to 500`},
-		{"large file", stages + strings.Repeat("#", 1<<20), "f.yaml: it has 1048606 bytes, a scenario has at most 1048576"},
+		{"large file", stages + strings.Repeat("#", 1<<20), "f.yaml: a scenario has at most 1048576 bytes, this file has more"},
+		{"two scenarios", stages + "---\nviewers: 5\n", "f.yaml:2:1: a file has one scenario, here begins a second document"},
+		{"a broken second one", stages + "---\nstay:\n  mean: @1s\n", "f.yaml:4:3: found character"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if _, err := ParseScenario("f.yaml", []byte(tt.text)); err == nil || !strings.Contains(err.Error(), tt.want) {

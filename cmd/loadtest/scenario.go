@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -70,11 +69,7 @@ func (c *showCommand) Run(_ context.Context, out output) error {
 // findScenario returns a built-in scenario, or what a file says: a name with a folder or an ending is a file's.
 func findScenario(name string) (loadtest.Scenario, error) {
 	if strings.ContainsRune(name, filepath.Separator) || filepath.Ext(name) != "" {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			return loadtest.Scenario{}, fmt.Errorf("scenario: %w", err)
-		}
-		return loadtest.ParseScenario(name, data)
+		return loadtest.ReadScenario(name)
 	}
 	all, err := loadtest.Scenarios()
 	if err != nil {
