@@ -210,7 +210,7 @@ func TestConnectionIsAStreamOfWholeFrames(t *testing.T) {
 	})
 }
 
-// Connections come and go in the middle of a walk: each of those that stay gets each flush once.
+// Connections come and go between the steps of a walk: each of those that stay gets the flush once.
 func TestWalkMissesNobodyWhileOthersLeave(t *testing.T) {
 	s, a := loneShard(t, GatewayConfig{})
 	socks := make(map[*Conn]*narrow)
@@ -231,36 +231,30 @@ func TestWalkMissesNobodyWhileOthersLeave(t *testing.T) {
 	a.flushes++
 	b := flushOf(t, 1, 0)
 	b.number = a.flushes
-	walked := make(chan struct{})
 	b.walking.Store(1)
 	s.post(post{room: a, row: &a.rows[0], flush: b})
-	go func() { defer close(walked); s.walkAll() }()
-	late := 0
-	for {
-		select {
-		case <-walked:
-			for _, c := range stay {
-				if got := readStream(t, socks[c].got); len(got.frames) != 1 {
-					t.Fatalf("%d frames", len(got.frames))
-				}
-			}
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if want := len(stay) + len(leave) + late; len(s.conns) != want || len(a.rows[0].conns) != want {
-				t.Errorf("%d connections in %d places of the row, want %d", len(s.conns), len(a.rows[0].conns), want)
-			}
-			return
-		default:
-			if len(leave) > 0 {
-				leave[0].shutAtOnce()
-				leave = leave[1:]
-			} else {
-				if got := readStream(t, socks[join()].got); len(got.frames) != 0 {
-					t.Fatal("who enters with a flush in the welcome gets it again")
-				}
-				late++
-			}
+	var late []*Conn
+	for s.takeIn(); len(s.walks) > 0; s.walkOn() {
+		// Of those at the row's begin, which the walk has still to come to, and of those at its end.
+		for range 7 {
+			leave[0].shutAtOnce()
+			leave[len(leave)-1].shutAtOnce()
+			leave = leave[1 : len(leave)-1]
 		}
+		late = append(late, join())
+	}
+	for _, c := range append(stay, leave...) {
+		if got := readStream(t, socks[c].got); len(got.frames) != 1 {
+			t.Fatalf("the flush came %d times", len(got.frames))
+		}
+	}
+	for _, c := range late {
+		if len(socks[c].got) != 0 {
+			t.Fatal("who enters with a flush in the welcome gets it again")
+		}
+	}
+	if want := len(stay) + len(leave) + len(late); len(s.conns) != want || len(a.rows[0].conns) != want {
+		t.Errorf("%d connections in %d places of the row, want %d", len(s.conns), len(a.rows[0].conns), want)
 	}
 }
 
