@@ -188,6 +188,7 @@ func (c *Conn) finish(e ending) bool {
 	}
 	c.endBy = time.Now().Add(wait)
 	c.pump()
+	c.count()
 	return true
 }
 
@@ -232,6 +233,7 @@ func (c *Conn) begin(sock socket, answer []byte) {
 	if c.pump(); len(c.rest) > 0 && c.queue.stuck {
 		c.rest = bytes.Clone(c.rest)
 	}
+	c.count()
 }
 
 // pump writes what is queued as far as the socket takes it.

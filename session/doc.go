@@ -72,7 +72,8 @@
 //
 //	1001 idle              silent for IdleTimeout
 //	1002, 1007             against RFC 6455; a text that is not UTF-8
-//	1008                   a message that took MessageTimeout to come, or came in too many fragments
+//	1008                   a message that took MessageTimeout to come, or came in too many fragments; or 65 control
+//	                       frames at once
 //	1009                   a message of more than 16 KiB
 //	1011 internal          the welcome could not be made
 //	1012 restart           drain

@@ -55,10 +55,17 @@ func (g *Gateway) drain() error {
 		c.shut(CloseRestart, restartText)
 	}
 	waitUntil(latest(begun.Add(whole), time.Now().Add(leastGoodbye)), gone)
-	for c := range leaves {
-		c.shutAtOnce()
+	// Whoever is still here, also who came in as draining began.
+	for over := false; !over; {
+		for _, c := range g.all() {
+			c.shutAtOnce()
+		}
+		select {
+		case <-gone:
+			over = true
+		case <-time.After(drainStep):
+		}
 	}
-	<-gone
 	g.stopWork()
 	waitUntil(time.Now().Add(leastGoodbye), idle)
 	select {

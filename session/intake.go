@@ -16,6 +16,10 @@ const maxFragments = 2 * proto.MaxClientFrame
 // intakeBuffer is what one reading needs: what was held, and at least a whole frame beside it.
 const intakeBuffer = maxFragments + 2*(proto.MaxClientFrame+maxHeader)
 
+// maxControls is how many control frames of a client are taken from one reading. Each that stands in the
+// middle of a message costs a move of what the message has so far.
+const maxControls = 64
+
 // maxHeader is the longest header that a client's frame has.
 const maxHeader = 14
 
@@ -40,7 +44,7 @@ func (in *intake) fill(buf []byte) int { return copy(buf, in.held) }
 // message. What is incomplete is held. An error ends the connection, and r as well; gorilla has
 // answered with a close frame where one is due.
 func (in *intake) take(r *frameReader, data []byte, message func(kind int, data []byte)) error {
-	begin, at := 0, in.rest
+	begin, at, controls := 0, in.rest, 0
 	for {
 		h, ok := cutHeader(data[at:])
 		if !ok {
@@ -58,6 +62,9 @@ func (in *intake) take(r *frameReader, data []byte, message func(kind int, data 
 		case end > len(data):
 			ok = false
 		case h.control:
+			if controls++; controls > maxControls {
+				return errManyControls
+			}
 			if _, _, err := r.feed(append(data[at:end:end], emptyMessage...)); err != nil {
 				return err
 			}
@@ -88,6 +95,9 @@ func (in *intake) take(r *frameReader, data []byte, message func(kind int, data 
 
 // errManyFragments says that a message comes in more pieces than it has bytes.
 var errManyFragments = errors.New("session: a message of too many fragments")
+
+// errManyControls says that a client sends next to nothing but control frames.
+var errManyControls = errors.New("session: too many control frames")
 
 // hold keeps what is incomplete. Nothing is kept of the memory for it while there is nothing.
 func (in *intake) hold(data []byte, rest int) {

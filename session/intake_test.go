@@ -305,6 +305,28 @@ func TestEndlessFragmentsAreRefused(t *testing.T) {
 	})
 }
 
+func TestControlFramesOfOneReadingAreBounded(t *testing.T) {
+	reader, err := newFrameReader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, a := loneShard(t, GatewayConfig{})
+	reader.wire.owner = seat(s, a, new(takesAll))
+	ping := clientFrame(final|pingOpcode, "")
+	begun := clientFrame(follows|textFrame, "x")
+	var in intake
+	if err := in.take(reader, append(begun, bytes.Repeat(ping, maxControls)...), nil); err != nil {
+		t.Fatalf("as many as are taken: %v", err)
+	}
+	if !bytes.Equal(in.held, begun) {
+		t.Errorf("holds %x of the message", in.held)
+	}
+	buf := append(bytes.Clone(in.held), bytes.Repeat(ping, maxControls+1)...)
+	if err := in.take(reader, buf, nil); !errors.Is(err, errManyControls) {
+		t.Errorf("one more: %v", err)
+	}
+}
+
 // A crowd that begins messages and does not end them takes no goroutine each and holds nobody up.
 func TestSlowLorisCrowd(t *testing.T) {
 	w := newWorld(t)

@@ -34,6 +34,7 @@ func (c *Conn) endReading(held int, whole bool) {
 		c.heldBytes = held
 	}
 	c.pump()
+	c.settle()
 	if c.shard.held > maxHeldTotal && held > 0 {
 		c.finish(ending{code: websocket.ClosePolicyViolation, text: "memory", linger: true})
 	}
@@ -88,8 +89,8 @@ func (c *Conn) readEnded(err error) {
 		c.drop() // the answer to ours
 	case errors.As(err, &goodbye):
 		c.finish(ending{flush: true, linger: true})
-	case errors.Is(err, errManyFragments):
-		c.finish(ending{code: websocket.ClosePolicyViolation, text: "too many fragments", flush: true, linger: true})
+	case errors.Is(err, errManyFragments), errors.Is(err, errManyControls):
+		c.finish(ending{code: websocket.ClosePolicyViolation, text: "too many frames", flush: true, linger: true})
 	default:
 		c.finish(ending{code: websocket.CloseMessageTooBig, flush: true, linger: true})
 	}

@@ -333,6 +333,34 @@ func TestViewersWhoAreBehindShareTheBacklog(t *testing.T) {
 	}
 }
 
+// What a reading has queued is written at its end, and counts no more.
+func TestAnswersThatWereWrittenDoNotCount(t *testing.T) {
+	s, a := loneShard(t, GatewayConfig{})
+	c := seat(s, a, new(takesAll))
+	c.beginReading()
+	for range 1000 {
+		c.sendControl(pingFrame)
+	}
+	if s.backlog == 0 {
+		t.Error("what waits for the end of a reading counts nothing")
+	}
+	c.endReading(0, true)
+	if s.backlog != 0 {
+		t.Errorf("%d bytes count", s.backlog)
+	}
+	// An ending that loses what waits, too.
+	behind := seat(s, a, new(narrow))
+	behind.send(&proto.ServerFrame{Replies: []*proto.Reply{{RequestId: "a"}}})
+	behind.send(&proto.ServerFrame{Replies: []*proto.Reply{{RequestId: "b"}}})
+	before := s.backlog
+	s.mu.Lock()
+	behind.finish(ending{code: CloseSlowConsumer})
+	s.mu.Unlock()
+	if s.backlog >= before {
+		t.Errorf("%d bytes count after the end, %d before", s.backlog, before)
+	}
+}
+
 func TestPingsAreSpreadAndNotForWhoWasHeard(t *testing.T) {
 	s, a := loneShard(t, GatewayConfig{PingInterval: 20 * time.Second, IdleTimeout: time.Hour})
 	first := make(map[time.Duration]bool)

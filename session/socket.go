@@ -2,6 +2,7 @@ package session
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -150,10 +151,19 @@ func (s *asyncSocket) run(done func(error)) {
 			_, err := s.conn.Write(p)
 			done(err)
 		} else if half, ok := s.conn.(interface{ CloseWrite() error }); ok {
-			_ = half.CloseWrite() // what fails here ends with the socket
+			s.bounded(half.CloseWrite)
 		}
 	}
-	s.conn.Close()
+	s.bounded(s.conn.Close)
+}
+
+// bounded says goodbye over TLS, for which crypto/tls gives a full socket five seconds whatever deadline
+// is set. What fails ends with the socket.
+func (s *asyncSocket) bounded(goodbye func() error) {
+	if secure, ok := s.conn.(*tls.Conn); ok {
+		defer time.AfterFunc(leastGoodbye, func() { secure.NetConn().Close() }).Stop()
+	}
+	_ = goodbye()
 }
 
 // linger reads away what a refused client is still sending, so that the close frame arrives: closing
