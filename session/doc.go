@@ -99,7 +99,7 @@
 // network card would spare; other machines did one in 5 us). The generator had the other core.
 //
 //	a flush for one viewer, 250 ms tick      18 us   10,000 viewers, 50 comments/s: 54,000 frames a CPU-second
-//	the same with the core at its limit      12 us   84,000 frames a CPU-second, nine tenths of them in write(2)
+//	the same with the core at its limit      12 us   83,000 frames a CPU-second, nearly nine tenths of the time in write(2)
 //	a join, anonymous; with an HS256 token   150 us; 190 us
 //	memory of an idle viewer                 2.4 to 3.2 KiB, and 4 KiB of the kernel's
 //	a comment of 120 bytes in NATS           212 bytes for each gateway (BenchmarkRoomBytes)
