@@ -39,6 +39,7 @@ type Conn struct {
 	rest      []byte // what the socket did not take of a message
 	corked    bool   // what is queued waits for the end of a reading
 	state     connState
+	known     bool      // by the gateway, which has to forget it then
 	place     int       // in shard.conns
 	row       *row      // of the room
 	slot      int       // in row

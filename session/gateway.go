@@ -423,8 +423,9 @@ func (g *Gateway) admit() bool {
 	return true
 }
 
-// entered does what follows the welcome.
+// entered does what follows the welcome. c may be gone already.
 func (g *Gateway) entered(c *Conn) {
+	defer c.shard.introduced(c)
 	g.cfg.Presence.Join(c.room.roomID, *c.entered)
 	if c.userID == "" {
 		return

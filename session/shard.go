@@ -34,7 +34,7 @@ type shard struct {
 	async sync.WaitGroup // goroutines of sockets; only added to while there are connections
 	hello []byte         // an answer to a handshake and a welcome
 	conns []*Conn
-	dead  []*Conn // dropped, for the gateway to forget
+	dead  []*Conn // dropped and known to the gateway, for it to forget
 	held  int     // bytes of messages that have not come whole yet
 	// Bytes that wait for viewers who are behind, and how many may.
 	backlog, maxBacklog int
@@ -185,15 +185,31 @@ func (s *shard) add(c *Conn, r *row) {
 	r.conns = append(r.conns, c)
 }
 
-// remove takes c off the shard and has the gateway forget it. Called with the lock.
+// remove takes c, which is gone, off the shard and has the gateway forget it. Called with the lock.
 func (s *shard) remove(c *Conn) {
 	s.conns = takeOut(s.conns, c.place, func(moved *Conn) { moved.place = c.place })
 	c.row.conns = takeOut(c.row.conns, c.slot, func(moved *Conn) { moved.slot = c.slot })
 	s.held -= c.heldBytes
 	s.backlog -= c.counted
 	c.heldBytes, c.counted = 0, 0
-	s.dead = append(s.dead, c)
-	s.nudge()
+	s.forget(c)
+}
+
+// introduced tells that the gateway knows c. One that was dropped before that, as a handshake may
+// stall, is forgotten only now: what is forgotten first and entered then stays for ever.
+func (s *shard) introduced(c *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.known = true
+	s.forget(c)
+}
+
+// forget has the gateway forget c, when it was dropped and is known. Called with the lock.
+func (s *shard) forget(c *Conn) {
+	if c.known && c.state == gone {
+		s.dead = append(s.dead, c)
+		s.nudge()
+	}
 }
 
 // takeOut puts the last one into the place of the one at i.

@@ -464,3 +464,44 @@ func TestHeldMessagesAreBoundedForAll(t *testing.T) {
 		t.Errorf("one byte more closes the one who sent it: %v, and nobody else: %v", last.over(), !c.over())
 	}
 }
+
+// A handshake may stall before the gateway knows the connection, which its shard drops meanwhile.
+func TestConnectionIsForgottenWheneverItIsDropped(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		early bool
+	}{{"before it is known", true}, {"after", false}} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, a := loneShard(t, GatewayConfig{Presence: new(Presence)})
+			g := s.gw
+			g.roster, g.selves, g.phase = newRoster(8, 5), newSelfReader(&g.cfg), running
+			g.open.Add(1)
+			if !g.admit() {
+				t.Fatal("not admitted")
+			}
+			c := newConn(g, a, s, Viewer{ID: "vera"}, proto.Binary, time.Now())
+			a.admit(c, func() {})
+			if tc.early {
+				c.shutAtOnce()
+				s.bury()
+			}
+			g.entered(c)
+			if !tc.early {
+				if s.bury(); len(g.roster.connsOf("vera")) != 1 || a.online != 1 || g.cfg.Presence.rooms.find("demo").online != 1 {
+					t.Error("an open connection is not known")
+				}
+				c.shutAtOnce()
+			}
+			s.bury()
+			if n := len(g.roster.connsOf("vera")); n != 0 {
+				t.Errorf("the roster has %d connections", n)
+			}
+			if n := g.cfg.Presence.rooms.find("demo").online; n != 0 {
+				t.Errorf("presence counts %d", n)
+			}
+			if a.online != 0 || g.open.Load() != 0 {
+				t.Errorf("the room counts %d, the gateway %d", a.online, g.open.Load())
+			}
+		})
+	}
+}
