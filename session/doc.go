@@ -92,6 +92,10 @@
 // session_reconnect with a moment of its own in the first half of the drain time, and is closed with
 // 1012 a little after that, when its running commands have been answered.
 //
+// A gateway that can read a shard's sockets no more drains by itself: it is not ready from that moment,
+// those of the shard, which could not be heard, are closed with 1012 at once, and Run returns the reason,
+// for its process to be replaced.
+//
 // # Capacity
 //
 // What one room of 1.5 million viewers takes, from figures measured on a virtual machine with two slow

@@ -106,6 +106,11 @@ type Gateway struct {
 	work     context.Context
 	stopWork context.CancelFunc
 
+	// Ends, with the reason, when sockets can be read no more.
+	health context.Context
+	fail   context.CancelCauseFunc
+
+	ran        atomic.Bool  // Run was called
 	open       atomic.Int64 // connections, those that are opening included
 	handshakes atomic.Int64
 	joins      *rate.Limiter
@@ -169,12 +174,17 @@ func NewGateway(cfg GatewayConfig) (*Gateway, error) {
 	g.hub.onRelink = g.readSelvesAgain
 	g.selves = newSelfReader(&g.cfg)
 	g.work, g.stopWork = context.WithCancel(context.Background())
+	g.health, g.fail = context.WithCancelCause(context.Background())
 	return g, nil
 }
 
 // Run serves until ctx ends, then drains: viewers are told to move, commands that run are answered,
-// and all connections are closed, within DrainTimeout. It may be called once.
+// and all connections are closed, within DrainTimeout. A gateway that can read its sockets no more
+// drains as well, and Run returns why. A second call returns an error and changes nothing.
 func (g *Gateway) Run(ctx context.Context) error {
+	if g.ran.Swap(true) {
+		return errors.New("gateway: Run is called a second time")
+	}
 	defer g.stopWork()
 	private, err := g.cfg.Bus.SubscribePrivate(func(envelope *proto.PrivateEvents) {
 		g.hub.bought(envelope)
@@ -200,11 +210,14 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return fmt.Errorf("gateway: %w", errors.Join(err, private.Close()))
 	}
 	g.setPhase(running)
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case <-g.health.Done():
+	}
 	drained := g.drain()
 	stop()
 	parts.Wait()
-	if err := errors.Join(drained, private.Close()); err != nil {
+	if err := errors.Join(context.Cause(g.health), drained, private.Close()); err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}
 	return nil
@@ -218,6 +231,9 @@ func (g *Gateway) setPhase(p phase) {
 
 // Ready returns nil while the gateway takes connections.
 func (g *Gateway) Ready() error {
+	if err := context.Cause(g.health); err != nil {
+		return fmt.Errorf("the gateway has failed: %w", err)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch g.phase {
@@ -342,7 +358,7 @@ func (g *Gateway) accept(w http.ResponseWriter, r *http.Request) error {
 	// From here on its shard closes it, and has it forgotten by gone.
 	g.entered(c)
 	if g.Ready() != nil {
-		c.shut(CloseRestart, restartText) // draining has begun, maybe before it could see c
+		c.shut(CloseRestart, restartText) // it has begun to drain or has failed, maybe before it could see c
 	}
 	if err = ready(); err == nil {
 		err = home.attach(c, ws, under)

@@ -58,6 +58,15 @@ func TestGatewayThatDoesNotRunYetSaysSo(t *testing.T) {
 	}
 }
 
+func TestGatewayRunsOnce(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway()
+	if err := g.Run(t.Context()); err == nil {
+		t.Error("it runs twice")
+	}
+	g.dial(t, dial{}).welcome()
+}
+
 func TestHandshakeIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.room("members", false)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -27,6 +28,8 @@ type loop struct {
 	epoll int
 	file  *os.File
 	raw   syscall.RawConn
+
+	stopping atomic.Bool
 
 	// Owned by run.
 	buf    []byte
@@ -58,10 +61,13 @@ func newLoop(s *shard) (*loop, error) {
 	return l, nil
 }
 
-func (l *loop) stop() { l.file.Close() }
+func (l *loop) stop() {
+	l.stopping.Store(true)
+	l.file.Close()
+}
 
-// run reads until stop is called.
-func (l *loop) run() {
+// run reads until stop is called. An error is not one of a socket's: nothing is read any more.
+func (l *loop) run() error {
 	events := make([]unix.EpollEvent, maxReady)
 	for {
 		n := 0
@@ -71,27 +77,30 @@ func (l *loop) run() {
 			return n != 0
 		})
 		switch {
+		case l.stopping.Load():
+			return nil
 		case err != nil:
-			return // stopped
+			return fmt.Errorf("wait for sockets: %w", err)
 		case failed != nil && !errors.Is(failed, unix.EINTR):
-			l.shard.gw.cfg.Log.Error("sockets cannot be waited for", "err", failed)
-			return
+			return fmt.Errorf("wait for sockets: epoll: %w", failed)
 		}
 		for _, ev := range events[:max(n, 0)] {
-			l.ready(int(ev.Fd), ev.Events)
+			if err := l.ready(int(ev.Fd), ev.Events); err != nil {
+				return err
+			}
 		}
 	}
 }
 
 // ready serves one socket. Its descriptor may have been closed since the event, and even opened again
-// for another connection of this loop: that one has nothing to read then.
-func (l *loop) ready(fd int, events uint32) {
+// for another connection of this loop: that one has nothing to read then. An error is the loop's own.
+func (l *loop) ready(fd int, events uint32) error {
 	s := l.shard
 	s.mu.Lock()
 	c := l.byFD[fd]
 	if c == nil {
 		s.mu.Unlock()
-		return
+		return nil
 	}
 	sock := c.sock.(*fdSocket)
 	if events&unix.EPOLLOUT != 0 {
@@ -100,7 +109,7 @@ func (l *loop) ready(fd int, events uint32) {
 	}
 	if events&^unix.EPOLLOUT == 0 || c.state == gone {
 		s.mu.Unlock()
-		return
+		return nil
 	}
 	held := 0
 	if !sock.deaf {
@@ -110,18 +119,18 @@ func (l *loop) ready(fd int, events uint32) {
 	s.mu.Unlock()
 	switch {
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
-		return
+		return nil
 	case err != nil:
 		c.readEnded(&net.OpError{Op: "read", Net: "tcp", Err: err})
-		return
+		return nil
 	case n == 0:
 		c.readEnded(io.EOF)
-		return
+		return nil
 	case sock.deaf:
 		if sock.lingered += n; sock.lingered > lingerBytes {
 			c.shutAtOnce()
 		}
-		return
+		return nil
 	}
 	c.heard()
 	c.beginReading()
@@ -135,18 +144,10 @@ func (l *loop) ready(fd int, events uint32) {
 	if err != nil {
 		sock.deaf = true
 		c.readEnded(err)
-		l.renewReader()
+		// A reader that has met an error reads no more.
+		l.reader, err = newFrameReader()
 	}
-}
-
-// renewReader replaces a reader that has met an error.
-func (l *loop) renewReader() {
-	reader, err := newFrameReader()
-	if err != nil {
-		l.shard.gw.cfg.Log.Error("nothing is read any more", "err", err)
-		return
-	}
-	l.reader = reader
+	return err
 }
 
 // fdSocket is a TCP connection's descriptor, taken from Go's own poller: an idle one costs this and its

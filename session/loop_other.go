@@ -7,7 +7,7 @@ type loop struct{}
 
 func newLoop(*shard) (*loop, error) { return nil, nil }
 
-func (*loop) run()  {}
-func (*loop) stop() {}
+func (*loop) run() error { return nil }
+func (*loop) stop()      {}
 
 func (*loop) adopt(*Conn, *wire) (adopted bool, err error) { return false, nil }

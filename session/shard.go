@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -84,7 +85,7 @@ func (s *shard) post(p post) {
 func (s *shard) run(ctx context.Context) {
 	var listening sync.WaitGroup
 	if s.loop != nil {
-		listening.Go(s.loop.run) // ends with stop
+		listening.Go(s.listen) // ends with stop
 	}
 	cfg := &s.gw.cfg
 	ticker := time.NewTicker(max(time.Millisecond, min(sweepEvery, cfg.PingInterval/2, cfg.IdleTimeout/2)))
@@ -100,6 +101,22 @@ func (s *shard) run(ctx context.Context) {
 	}
 	listening.Wait()
 	s.async.Wait()
+}
+
+// listen reads the sockets. When that fails its viewers are told to go elsewhere at once, where they
+// would wait for answers that never come.
+func (s *shard) listen() {
+	err := s.loop.run()
+	if err == nil {
+		return
+	}
+	s.gw.fail(err)
+	s.mu.Lock()
+	deserted := slices.Clone(s.conns)
+	s.mu.Unlock()
+	for _, c := range deserted {
+		c.dismiss()
+	}
 }
 
 // rest waits until there is something to do, and sweeps when it is time.

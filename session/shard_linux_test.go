@@ -1,7 +1,10 @@
 package session
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -130,4 +133,77 @@ func TestDescriptorsAreNotMixedUp(t *testing.T) {
 		}
 	}
 	eventually(t, "all are gone", func() bool { return len(g.all()) == 0 })
+}
+
+// When a loop can wait for its sockets no more its viewers go elsewhere at once, the others in their
+// turn, and Run says why.
+func TestGatewayThatCannotReadItsSocketsEnds(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway(func(cfg *GatewayConfig) { cfg.DrainTimeout = time.Minute }) // nobody's turn is in the first 6 s
+	viewers := make(map[string]*client)
+	for n := range 6 {
+		name := fmt.Sprint("viewer-", n)
+		viewers[name] = g.dial(t, dial{token: w.token(name, "viewer", 0)})
+		viewers[name].welcome()
+	}
+	broken := g.shards[0]
+	var deserted, others []*client
+	for _, c := range g.all() {
+		if c.shard == broken {
+			deserted = append(deserted, viewers[c.userID])
+		} else {
+			others = append(others, viewers[c.userID])
+		}
+	}
+	breakEpoll(t, broken.loop)
+	deserted[0].send(ping("wakes the loop"))
+	for _, c := range deserted {
+		if code, _ := c.closed(); code != websocket.CloseServiceRestart {
+			t.Errorf("closed with %d", code)
+		}
+	}
+	if g.Ready() == nil {
+		t.Error("ready")
+	}
+	for _, c := range others {
+		select {
+		case <-c.done:
+			t.Error("a viewer who can be heard was closed as well")
+		default:
+		}
+		c.event("session_reconnect", nil)
+		c.close()
+	}
+	answer := httptest.NewRecorder()
+	g.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/v1/rooms/demo/ws", nil))
+	if answer.Code != http.StatusServiceUnavailable {
+		t.Errorf("a handshake: %d", answer.Code)
+	}
+	select {
+	case err := <-g.ended:
+		if !errors.Is(err, unix.EINVAL) {
+			t.Errorf("Run returned %v", err)
+		}
+	case <-time.After(patience):
+		t.Error("Run goes on")
+	}
+}
+
+// breakEpoll puts something else in the place of the loop's epoll instance. The instance lives on, so
+// that its next event wakes the loop.
+func breakEpoll(t *testing.T, l *loop) {
+	t.Helper()
+	instance, err := unix.FcntlInt(uintptr(l.epoll), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(instance) })
+	null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(null)
+	if err := unix.Dup3(null, l.epoll, unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
 }

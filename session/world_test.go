@@ -119,9 +119,10 @@ func (w *world) token(userID, role string, exp time.Duration) string {
 // gate is a running gateway behind a real listener.
 type gate struct {
 	*Gateway
-	url  string
-	bus  *bus.Bus
-	stop func() // ends Run and waits for it
+	url   string
+	bus   *bus.Bus
+	stop  func()     // ends Run and waits for it
+	ended chan error // what Run returned; what no test takes must be nil
 }
 
 // gateway starts a gateway; change may set what the test is about.
@@ -155,11 +156,8 @@ func (w *world) gateway(change ...func(*GatewayConfig)) *gate {
 	w.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
-	parts.Go(func() {
-		if err := g.Run(ctx); err != nil {
-			w.t.Errorf("gateway: %v", err)
-		}
-	})
+	ended := make(chan error, 1)
+	parts.Go(func() { ended <- g.Run(ctx) })
 	pctx, pcancel := context.WithCancel(context.Background())
 	parts.Go(func() {
 		if err := presence.Run(pctx); err != nil && !errors.Is(err, context.Canceled) {
@@ -182,9 +180,16 @@ func (w *world) gateway(change ...func(*GatewayConfig)) *gate {
 		pcancel()
 		parts.Wait()
 		server.Close()
+		select {
+		case err := <-ended:
+			if err != nil {
+				w.t.Errorf("gateway: %v", err)
+			}
+		default:
+		}
 	})
 	w.t.Cleanup(stop)
-	return &gate{Gateway: g, url: server.URL, bus: b, stop: stop}
+	return &gate{Gateway: g, url: server.URL, bus: b, stop: stop, ended: ended}
 }
 
 // chatRoute posts a comment without asking anybody, as package chat does after its checks.
