@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -133,6 +134,10 @@ func TestTipAnnouncedTwiceIsShownOnce(t *testing.T) {
 	}
 }
 
+var natsAway = flag.Duration("nats-away", 0, "how long TestEverythingHealsAfterNATSWasAway keeps NATS away; a second when 0")
+
+// While NATS is away viewers stay, new ones come, and numbered events come from Postgres. What only NATS
+// brings is right after it is back.
 func TestEverythingHealsAfterNATSWasAway(t *testing.T) {
 	w := newWorld(t)
 	pins := atomic.Int64{}
@@ -148,22 +153,53 @@ func TestEverythingHealsAfterNATSWasAway(t *testing.T) {
 			return nil
 		})
 	})
-	c := g.dial(t, dial{token: w.token("vera", "viewer", 0)})
-	c.welcome()
-	c.event("session_self", nil)
+	var viewers []*client
+	for n := range 4 {
+		c := g.dial(t, dial{token: w.token(fmt.Sprint("viewer-", n), "viewer", 0), format: proto.Format(n % int(proto.Formats))})
+		c.welcome()
+		c.event("session_self", nil)
+		viewers = append(viewers, c)
+	}
+	changed := func(announce bool) (seq int64) {
+		seq = w.state("demo", announce).Seq
+		for _, c := range viewers {
+			c.event("chat_settings", func(ev *proto.Event) bool { return ev.Seq == seq })
+		}
+		return seq
+	}
+	newest := int64(0)
 	w.restartNATS(func() {
 		eventually(t, "the gateway notices", func() bool { return !g.bus.Connected() })
 		pins.Store(7) // something changes and nobody can tell
-		w.state("demo", false)
+		from := time.Now()
+		for newest == 0 || time.Since(from) < *natsAway {
+			newest = changed(false) // a second
+			for _, c := range viewers {
+				asked := fmt.Sprint("away-", newest)
+				c.send(ping(asked))
+				c.reply(asked)
+			}
+		}
+		g.dial(t, dial{}).welcome()
+		t.Logf("NATS was away for %v; meanwhile %d events came from Postgres, each to %d viewers", time.Since(from).Round(time.Millisecond), newest, len(viewers))
 	})
-	c.event("chat_settings", func(ev *proto.Event) bool { return ev.Seq == 1 })
-	c.event("session_self", func(ev *proto.Event) bool { return ev.GetSessionSelf().Balance == 7 })
+	back := time.Now()
+	for _, c := range viewers {
+		c.event("session_self", func(ev *proto.Event) bool { return ev.GetSessionSelf().Balance == 7 })
+	}
 	eventually(t, "the snapshot is new", func() bool {
 		welcome, err := g.Welcome(t.Context(), "demo")
-		return err == nil && welcome.ShelfTotal == 7 && welcome.Seq == 1
+		return err == nil && welcome.ShelfTotal == 7 && welcome.Seq == newest
 	})
-	w.state("demo", true)
-	c.event("chat_settings", func(ev *proto.Event) bool { return ev.Seq == 2 })
+	t.Logf("all is right %v after NATS was back", time.Since(back).Round(time.Millisecond))
+	newest = changed(true)
+	w.publish("demo", comment("vera", proto.Role_ROLE_VIEWER, "back"))
+	for _, c := range viewers {
+		c.event("chat_message", nil)
+		if got := fmt.Sprint(c.numbers()); got != rangeOf(1, newest) {
+			t.Errorf("numbers %v", got)
+		}
+	}
 }
 
 func TestShelfThatLostAnEntryIsReadAnew(t *testing.T) {
