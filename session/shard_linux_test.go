@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -133,6 +134,14 @@ func TestDescriptorsAreNotMixedUp(t *testing.T) {
 		}
 	}
 	eventually(t, "all are gone", func() bool { return len(g.all()) == 0 })
+	// A connection that a loop remembered would keep its memory until its number comes again.
+	for _, s := range g.shards {
+		s.mu.Lock()
+		if i := slices.IndexFunc(s.loop.byFD, func(c *Conn) bool { return c != nil }); i >= 0 {
+			t.Errorf("a loop remembers who had descriptor %d", i)
+		}
+		s.mu.Unlock()
+	}
 }
 
 // When a loop can wait for its sockets no more its viewers go elsewhere at once, the others in their

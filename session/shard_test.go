@@ -333,6 +333,22 @@ func TestViewersWhoAreBehindShareTheBacklog(t *testing.T) {
 	}
 }
 
+// A viewer who goes while it is behind leaves nothing of the backlog to the others.
+func TestWhoLeavesTakesItsBacklogAlong(t *testing.T) {
+	s, a := loneShard(t, GatewayConfig{})
+	c := seat(s, a, new(narrow))
+	for range 3 {
+		c.send(&proto.ServerFrame{Replies: []*proto.Reply{{RequestId: "waits"}}})
+	}
+	if s.backlog == 0 {
+		t.Fatal("what waits does not count")
+	}
+	c.shutAtOnce()
+	if s.backlog != 0 {
+		t.Errorf("%d bytes count for nobody", s.backlog)
+	}
+}
+
 // What a reading has queued is written at its end, and counts no more.
 func TestAnswersThatWereWrittenDoNotCount(t *testing.T) {
 	s, a := loneShard(t, GatewayConfig{})
