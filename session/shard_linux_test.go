@@ -32,6 +32,95 @@ func socketPair(t testing.TB, l *loop) (*fdSocket, int) {
 	return &fdSocket{loop: l, fd: pair[0]}, pair[1]
 }
 
+// handLoop is a loop that the test drives, with one connection, and the other end of its socket.
+func handLoop(t *testing.T) (l *loop, c *Conn, theirs int) {
+	t.Helper()
+	s, a := loneShard(t, GatewayConfig{})
+	var err error
+	if s.loop, err = newLoop(s); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.loop.stop)
+	sock, theirs := socketPair(t, s.loop)
+	c = seat(s, a, sock)
+	s.loop.byFD[sock.fd] = c
+	t.Cleanup(c.shutAtOnce)
+	return s.loop, c, theirs
+}
+
+// turn serves what is ready, and returns how many sockets were.
+func (l *loop) turn(t *testing.T) int {
+	t.Helper()
+	events := make([]unix.EpollEvent, maxReady)
+	n, err := unix.EpollWait(l.epoll, events, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ev := range events[:n] {
+		if err := l.ready(int(ev.Fd), ev.Events); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return n
+}
+
+// A socket that takes more is no news but for who waits for that: the loop would go round without end.
+func TestLoopRestsWhenASocketTakesMoreAgain(t *testing.T) {
+	l, c, theirs := handLoop(t)
+	for n := 0; !c.queue.stuck; n++ {
+		if n > 10_000 {
+			t.Fatal("the socket takes all")
+		}
+		c.send(&proto.ServerFrame{Replies: []*proto.Reply{{RequestId: pad}}})
+	}
+	if l.turn(t) != 0 {
+		t.Error("a full socket is ready")
+	}
+	buf := make([]byte, 64<<10)
+	for c.queue.stuck {
+		n, err := unix.Read(theirs, buf)
+		if err != nil && !errors.Is(err, unix.EAGAIN) {
+			t.Fatal(err)
+		}
+		if l.turn(t) == 0 && n <= 0 {
+			t.Fatal("all is read, and nothing more is written")
+		}
+	}
+	if l.turn(t) != 0 {
+		t.Error("a socket that nobody waits for is ready")
+	}
+}
+
+// What a refused client goes on sending is read away, for its close frame to arrive, but not for ever.
+func TestRefusedClientIsNotListenedToForLong(t *testing.T) {
+	l, c, theirs := handLoop(t)
+	send := func(p []byte) {
+		for len(p) > 0 {
+			n, err := unix.Write(theirs, p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p = p[n:]
+			l.turn(t)
+		}
+	}
+	send(append([]byte{final | textFrame, 5}, "hello"...)) // without a mask
+	if c.state == gone || !c.over() {
+		t.Fatal("not refused")
+	}
+	more := clientFrame(final|textFrame, pad)
+	sent := 0
+	for ; c.state != gone; sent += len(more) {
+		if sent > lingerBytes {
+			t.Fatal("it is read on")
+		}
+		send(more)
+	}
+	if sent < lingerBytes/2 {
+		t.Errorf("closed after %d bytes", sent)
+	}
+}
+
 // BenchmarkShardWrite is one flush of 20 comments written to a row of sockets that take it; per viewer
 // it is one write(2). allocs/op does not grow with viewers.
 func BenchmarkShardWrite(b *testing.B) {
