@@ -234,9 +234,11 @@ func TestFramesAreReadHoweverTheyCome(t *testing.T) {
 		})
 		t.Run("the largest in fragments", func(t *testing.T) {
 			c := g.raw(t)
-			text := pingText("a")
-			c.write(clientFrame(follows|textFrame, text), clientFrame(final, strings.Repeat(" ", proto.MaxClientFrame-len(text))))
-			c.pong("a")
+			for _, id := range []string{"a", "b"} { // each counts by itself
+				text := pingText(id)
+				c.write(clientFrame(follows|textFrame, text+strings.Repeat(" ", proto.MaxClientFrame-len(text)-9)), clientFrame(final, strings.Repeat(" ", 9)))
+				c.pong(id)
+			}
 		})
 	})
 }
