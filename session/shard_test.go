@@ -210,6 +210,45 @@ func TestConnectionIsAStreamOfWholeFrames(t *testing.T) {
 	})
 }
 
+// What a full socket did not take of the answer to a handshake and of the welcome is kept while others
+// come.
+func TestHalfAWelcomeIsNotWrittenOver(t *testing.T) {
+	s, a := loneShard(t, GatewayConfig{})
+	join := func(sock *narrow, said string) *Conn {
+		c := newConn(s.gw, a, s, Viewer{ID: "vera", Anonymous: true}, proto.Binary, time.Now())
+		a.admit(c, func() { c.queue.pushMessage(&message{bytes: []byte(" welcome " + said), size: 10}) })
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		c.begin(sock, []byte("answer "+said))
+		return c
+	}
+	first, second := &narrow{grant: 3}, &narrow{grant: 1 << 10}
+	c := join(first, "one")
+	join(second, "two")
+	first.open(c, 1<<10)
+	if got := string(first.got); got != "answer one welcome one" {
+		t.Errorf("the first was told %q", got)
+	}
+	if got := string(second.got); got != "answer two welcome two" {
+		t.Errorf("the second was told %q", got)
+	}
+}
+
+// A client that answers our close frame need not be waited for.
+func TestAnswerToACloseFrameClosesTheSocket(t *testing.T) {
+	s, a := loneShard(t, GatewayConfig{})
+	sock := &narrow{grant: 1 << 10}
+	c := seat(s, a, sock)
+	c.shut(CloseReplaced, "replaced")
+	if got := readStream(t, sock.got); got.close != CloseReplaced || sock.closed {
+		t.Fatalf("told %d, closed %v", got.close, sock.closed)
+	}
+	c.readEnded(&websocket.CloseError{Code: CloseReplaced})
+	if !sock.closed {
+		t.Error("it waits on")
+	}
+}
+
 // Connections come and go between the steps of a walk: each of those that stay gets the flush once.
 func TestWalkMissesNobodyWhileOthersLeave(t *testing.T) {
 	s, a := loneShard(t, GatewayConfig{})
