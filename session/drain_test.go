@@ -3,10 +3,12 @@ package session
 import (
 	"context"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"livecart/proto"
 )
@@ -97,4 +99,40 @@ func TestDrainWithoutPatienceStillSaysGoodbye(t *testing.T) {
 		t.Errorf("closed with %d", code)
 	}
 	c.event("session_reconnect", nil)
+}
+
+// Who comes in as the drain begins, too late to be among those whom it moves, is told to go as well.
+func TestViewerWhoComesInAsTheDrainBeginsIsToldToGo(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway(func(cfg *GatewayConfig) { cfg.DrainTimeout = patience })
+	first := g.dial(t, dial{})
+	first.welcome()
+	// The welcome of the other format is still to be made and needs the room's figures: there the
+	// handshake stalls.
+	figures := g.cfg.Presence.rooms.find("demo")
+	figures.mu.Lock()
+	goOn := sync.OnceFunc(figures.mu.Unlock)
+	defer goOn()
+	late := make(chan error, 1)
+	go func() { // ends with the connection
+		d := websocket.Dialer{Subprotocols: []string{proto.JSON.String()}, HandshakeTimeout: patience}
+		ws, _, err := d.Dial(dial{}.url(g.url), nil)
+		if err == nil {
+			defer ws.Close()
+		}
+		for err == nil {
+			_, _, err = ws.ReadMessage()
+		}
+		late <- err
+	}()
+	eventually(t, "the second is admitted", func() bool { return testutil.ToFloat64(g.metrics.connections) == 2 })
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); g.stop() }()
+	first.event("session_reconnect", nil)
+	goOn()
+	first.close()
+	if err := <-late; !websocket.IsCloseError(err, CloseRestart) {
+		t.Errorf("it ended with %v", err)
+	}
+	<-stopped
 }
