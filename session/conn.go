@@ -112,13 +112,17 @@ func (c *Conn) sendLocked(frame *proto.ServerFrame) {
 	c.pushed(lost, ok)
 }
 
-// sendControl sends a control frame of gorilla's, whole and with a short payload. A close frame that
-// says why is an ending like ours.
+// sendControl sends a control frame of gorilla's, whole and with a short payload. A close frame is an
+// ending like ours: nothing may follow it.
 func (c *Conn) sendControl(frame []byte) {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
-	if payload := frame[2:]; frame[0]&0xf == websocket.CloseMessage && len(payload) >= 2 {
-		c.finish(ending{code: int(binary.BigEndian.Uint16(payload)), text: string(payload[2:]), flush: true, linger: true})
+	if frame[0]&0xf == websocket.CloseMessage {
+		e := ending{code: websocket.CloseNoStatusReceived, flush: true, linger: true} // an empty frame
+		if payload := frame[2:]; len(payload) >= 2 {
+			e.code, e.text = int(binary.BigEndian.Uint16(payload)), string(payload[2:])
+		}
+		c.finish(e)
 		return
 	}
 	lost, ok := c.queue.pushMessage(&message{bytes: frame, size: len(frame) + itemBytes})

@@ -112,7 +112,9 @@ func readStream(t interface{ Fatalf(string, ...any) }, data []byte) (s streamed)
 		case websocket.PingMessage:
 			s.pings++
 		case websocket.CloseMessage:
-			s.close = int(payload[0])<<8 | int(payload[1])
+			if s.close = websocket.CloseNoStatusReceived; size > 0 {
+				s.close = int(payload[0])<<8 | int(payload[1])
+			}
 		case websocket.BinaryMessage:
 			frame := new(proto.ServerFrame)
 			if err := proto.Decode(proto.Binary, payload, frame); err != nil {
@@ -231,6 +233,29 @@ func TestHalfAWelcomeIsNotWrittenOver(t *testing.T) {
 	}
 	if got := string(second.got); got != "answer two welcome two" {
 		t.Errorf("the second was told %q", got)
+	}
+}
+
+// A client's close frame is answered with its code, and nothing that comes before the reading is over
+// follows the answer.
+func TestNothingFollowsTheAnswerToACloseFrame(t *testing.T) {
+	for payload, code := range map[string]int{"": websocket.CloseNoStatusReceived, "\x03\xe8": websocket.CloseNormalClosure} {
+		s, a := loneShard(t, GatewayConfig{})
+		sock := &narrow{grant: 1 << 20}
+		c := seat(s, a, sock)
+		reader, err := newFrameReader()
+		if err != nil {
+			t.Fatal(err)
+		}
+		reader.wire.owner = c
+		c.beginReading()
+		err = c.in.take(reader, clientFrame(final|endOpcode, payload), nil)
+		c.send(&proto.ServerFrame{Replies: []*proto.Reply{{RequestId: "late"}}})
+		c.endReading(0, false)
+		c.readEnded(err)
+		if got := readStream(t, sock.got); got.close != code || len(got.frames) > 0 {
+			t.Errorf("%q is answered with %d and %d frames", payload, got.close, len(got.frames))
+		}
 	}
 }
 
