@@ -53,7 +53,7 @@ func NewThrowawayPostgres(pgBin string) (*PostgresServer, error) {
 		}
 		bins = []pgBinaries{fetched}
 	}
-	dir, err := TempDir()
+	dir, err := ThrowawayDir()
 	if err != nil {
 		return nil, err
 	}

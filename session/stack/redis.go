@@ -84,7 +84,7 @@ func NewThrowawayRedis(durable bool) (*RedisServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := TempDir()
+	dir, err := ThrowawayDir()
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,6 @@
 package stack
 
-import (
-	"fmt"
-	"os"
-	"path/filepath"
-	"regexp"
-)
+import "regexp"
 
 // The kernel takes at most 104 bytes for a unix socket's path on macOS, 108 on Linux; the longest name we put into a
 // run folder is 13 bytes ("/.s.PGSQL.5432"). Postgres splits its socket setting at commas, and URLs are easier on the
@@ -25,20 +20,4 @@ func runDir(dir string, as *account) (run, temporary string, err error) {
 		return "", "", err
 	}
 	return dir, dir, as.own(dir)
-}
-
-// TempDir makes a temporary folder with a path short enough for unix sockets. It prefers /tmp over $TMPDIR, which is
-// long on macOS.
-func TempDir() (string, error) {
-	dir, err := os.MkdirTemp("/tmp", "livecart-")
-	if err != nil {
-		dir, err = os.MkdirTemp("", "livecart-")
-	}
-	if err != nil {
-		return "", fmt.Errorf("make temporary folder: %w", err)
-	}
-	if len(filepath.Clean(dir)) > longestRunDir {
-		return "", fmt.Errorf("temporary folder %s: path too long for unix sockets", dir)
-	}
-	return dir, nil
 }

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package stack
+
+const memoryFolder = ""
+
+func memoryHasRoom() bool { return false }
