@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go"
@@ -233,6 +234,7 @@ func TestPrivateRedisStartsLoaded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	options.ReadTimeout = time.Minute // a command that seems lost would be sent again, to a server that is busy with it
 	client := redis.NewClient(options)
 	defer client.Close()
 	const keys = 300_000
