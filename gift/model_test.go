@@ -2,7 +2,6 @@ package gift
 
 import (
 	"fmt"
-	"maps"
 	"math/big"
 	"math/rand/v2"
 	"os"
@@ -455,8 +454,8 @@ func (h *history) compare() error {
 	if len(h.tables.attempts) != len(h.cashier.notes) || len(h.tables.tips) != len(h.cashier.tips) {
 		return fmt.Errorf("%d outcomes and %d tips, want %d and %d", len(h.tables.attempts), len(h.tables.tips), len(h.cashier.notes), len(h.cashier.tips))
 	}
-	for _, key := range slices.SortedFunc(maps.Keys(h.tables.attempts), compareKeys) {
-		got, want := h.tables.attempts[key], h.cashier.notes[key.senderID+" "+key.key]
+	for key, got := range h.tables.attempts {
+		want := h.cashier.notes[key.senderID+" "+key.key]
 		if want == nil || spoken(got.outcome) != want.word {
 			return fmt.Errorf("%v is recorded as %v, want %+v", key, got.outcome, want)
 		}
