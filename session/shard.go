@@ -183,7 +183,7 @@ func (s *shard) attachAsync(c *Conn, ws *websocket.Conn, w *wire) {
 		sock.run(func(err error) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			sock.busy = false
+			sock.written()
 			c.writable(err)
 		})
 	})

@@ -102,8 +102,11 @@ type asyncSocket struct {
 	conn    net.Conn
 	timeout time.Duration
 	out     chan []byte // of one
-	busy    bool
 	closed  atomic.Bool
+
+	// Guarded by the shard's lock.
+	busy   bool // until the write is through, for good after the last one
+	ending bool // the end is to follow the write that is under way
 }
 
 func newAsyncSocket(conn net.Conn, timeout time.Duration) *asyncSocket {
@@ -124,9 +127,22 @@ func (s *asyncSocket) write(p []byte) (int, error) {
 
 // endWrites has run do it, as a TLS connection says so to its peer, which may take a moment.
 func (s *asyncSocket) endWrites() {
-	if !s.closed.Load() && !s.busy {
+	switch {
+	case s.closed.Load():
+	case s.busy:
+		s.ending = true
+	default:
 		s.busy = true
 		s.out <- nil
+	}
+}
+
+// written tells that run is through with a write.
+func (s *asyncSocket) written() {
+	s.busy = false
+	if s.ending {
+		s.ending = false
+		s.endWrites()
 	}
 }
 

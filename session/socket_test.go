@@ -3,9 +3,14 @@ package session
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/gorilla/websocket"
 
 	"livecart/proto"
 )
@@ -169,5 +174,47 @@ func TestCommandThatTakesTooLongIsToldToTryAgain(t *testing.T) {
 	c.send(&proto.Command{RequestId: "r", Command: &proto.Command_WalletGet{WalletGet: new(proto.WalletGet)}})
 	if reason := c.reason("r"); reason != proto.ReasonTryAgain {
 		t.Errorf("reason %q", reason)
+	}
+}
+
+// Where a goroutine writes, the end follows the close frame at once, for the client to leave by.
+func TestEndFollowsACloseFrameThatIsBeingWritten(t *testing.T) {
+	s, a := loneShard(t, GatewayConfig{})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	client, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	conn, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sock := newAsyncSocket(conn, patience)
+	c := seat(s, a, sock)
+	var writing sync.WaitGroup
+	defer writing.Wait()
+	defer c.shutAtOnce()
+	c.refuse(websocket.CloseProtocolError, "") // the write waits for run
+	writing.Go(func() {
+		sock.run(func(err error) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			sock.written()
+			c.writable(err)
+		})
+	})
+	// Nobody sweeps here, so nothing else ends the socket.
+	_ = client.SetReadDeadline(time.Now().Add(patience / 3))
+	got, err := io.ReadAll(client)
+	if err != nil {
+		t.Errorf("no end: %v", err)
+	}
+	if s := readStream(t, got); s.close != websocket.CloseProtocolError {
+		t.Errorf("told %d", s.close)
 	}
 }
