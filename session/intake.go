@@ -99,12 +99,15 @@ var errManyFragments = errors.New("session: a message of too many fragments")
 // errManyControls says that a client sends next to nothing but control frames.
 var errManyControls = errors.New("session: too many control frames")
 
-// hold keeps what is incomplete. Nothing is kept of the memory for it while there is nothing.
+// keepHeld is how large a buffer is kept whatever is in it.
+const keepHeld = 256
+
+// hold keeps what is incomplete. A buffer that was needed for more than twice as much is let go, so that
+// what is held says what it takes, and nothing is kept while nothing is held.
 func (in *intake) hold(data []byte, rest int) {
 	in.rest = rest
-	if len(data) == 0 {
+	if size := cap(in.held); len(data) == 0 || size > keepHeld && size > 2*len(data) {
 		in.held = nil
-		return
 	}
 	in.held = append(in.held[:0], data...)
 }

@@ -307,6 +307,38 @@ func TestEndlessFragmentsAreRefused(t *testing.T) {
 	})
 }
 
+// What is held is counted by its length, so that a large buffer for little of it would count as little.
+func TestHeldBytesTakeAboutWhatTheyCount(t *testing.T) {
+	reader, err := newFrameReader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, a := loneShard(t, GatewayConfig{})
+	reader.wire.owner = seat(s, a, new(takesAll))
+	var in intake
+	buf := make([]byte, intakeBuffer)
+	take := func(more []byte) {
+		t.Helper()
+		held := in.fill(buf)
+		if err := in.take(reader, buf[:held+copy(buf[held:], more)], func(int, []byte) {}); err != nil {
+			t.Fatal(err)
+		}
+		if cap(in.held) > max(keepHeld, 2*len(in.held)) {
+			t.Errorf("holds %d bytes in a buffer of %d", len(in.held), cap(in.held))
+		}
+	}
+	take(clientFrame(follows|binFrame, strings.Repeat(" ", proto.MaxClientFrame-100)))
+	for range 100 {
+		take(clientFrame(follows, "x"))
+	}
+	next := clientFrame(final|binFrame, "y")
+	take(append(clientFrame(final, ""), next[:1]...))
+	take(next[1:])
+	if in.held != nil {
+		t.Errorf("a buffer of %d is kept for nothing", cap(in.held))
+	}
+}
+
 func TestControlFramesOfOneReadingAreBounded(t *testing.T) {
 	reader, err := newFrameReader()
 	if err != nil {
