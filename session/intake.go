@@ -20,8 +20,11 @@ const intakeBuffer = maxFragments + 2*(proto.MaxClientFrame+maxHeader)
 // middle of a message costs a move of what the message has so far.
 const maxControls = 64
 
-// maxHeader is the longest header that a client's frame has.
-const maxHeader = 14
+// maxHeader is the longest header that a client's frame has; leastHeader tells whether gorilla refuses it.
+const (
+	maxHeader   = 14
+	leastHeader = 2
+)
 
 // An empty message of a client. It follows a control frame into gorilla, which would wait for a
 // message otherwise, and any error of a read is for ever in gorilla, "would block" as well.
@@ -46,14 +49,15 @@ func (in *intake) fill(buf []byte) int { return copy(buf, in.held) }
 func (in *intake) take(r *frameReader, data []byte, message func(kind int, data []byte)) error {
 	begin, at, controls := 0, in.rest, 0
 	for {
-		h, ok := cutHeader(data[at:])
+		h, ok := cutHeader(data[at:], at > begin)
 		if !ok {
 			break
 		}
 		end := at + h.size + h.length
 		switch {
 		case h.bad:
-			_, _, err := r.feed(data[at:])
+			// Behind the frames of its message, without which gorilla could not tell what is out of sequence.
+			_, _, err := r.feed(data[begin : at+leastHeader])
 			return err
 		case h.length > proto.MaxClientFrame, !h.control && in.size+h.length > proto.MaxClientFrame:
 			// The header is enough to be refused by.
@@ -121,20 +125,23 @@ type header struct {
 }
 
 // cutHeader reads a header; false where it is incomplete. A length that does not fit is a large one.
-func cutHeader(data []byte) (h header, ok bool) {
-	if len(data) < 2 {
+// inside tells whether a message has begun and not ended.
+func cutHeader(data []byte, inside bool) (h header, ok bool) {
+	if len(data) < leastHeader {
 		return header{}, false
 	}
 	const (
 		final, reserved, masked = 0x80, 0x70, 0x80
 		longestControl          = 125
+		continuation            = 0
 	)
 	op := int(data[0] & 0xf)
 	h.control, h.last = op >= websocket.CloseMessage, data[0]&final != 0
 	h.length = int(data[1] &^ masked)
 	h.bad = data[0]&reserved != 0 || data[1]&masked == 0 ||
 		op > websocket.BinaryMessage && op < websocket.CloseMessage || op > websocket.PongMessage ||
-		h.control && (!h.last || h.length > longestControl)
+		h.control && (!h.last || h.length > longestControl) ||
+		!h.control && inside != (op == continuation)
 	if h.bad {
 		return h, true
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -260,7 +261,12 @@ func TestBrokenProtocolIsToldAndEndsNobodyElse(t *testing.T) {
 		{"fragmented ping", websocket.CloseProtocolError, clientFrame(follows|pingOpcode, "x")},
 		{"ping of 126 bytes", websocket.CloseProtocolError, clientFrame(final|pingOpcode, strings.Repeat("x", 126))},
 		{"continuation of nothing", websocket.CloseProtocolError, clientFrame(final|follows, "x")},
+		{"continuation of nothing that goes on", websocket.CloseProtocolError, clientFrame(follows, "x")},
+		{"continuation of nothing, only its first bytes", websocket.CloseProtocolError, clientFrame(final|follows, "x")[:2]},
+		{"continuation of what has ended", websocket.CloseProtocolError, append(clientFrame(final|textFrame, "{}"), clientFrame(follows, "x")...)},
 		{"message inside a message", websocket.CloseProtocolError, append(clientFrame(follows|textFrame, "x"), clientFrame(final|textFrame, "y")...)},
+		{"message inside a message that goes on", websocket.CloseProtocolError, append(clientFrame(follows|textFrame, "x"), clientFrame(follows|binFrame, "y")...)},
+		{"message inside a message behind a ping", websocket.CloseProtocolError, slices.Concat(clientFrame(follows|textFrame, "x"), clientFrame(final|pingOpcode, ""), clientFrame(follows|textFrame, "y"))},
 		{"not UTF-8", websocket.CloseInvalidFramePayloadData, clientFrame(final|textFrame, "{\xff}")},
 		{"close code that nobody may send", websocket.CloseProtocolError, clientFrame(final|endOpcode, "\x03\xed")},
 		{"close text that is not UTF-8", websocket.CloseProtocolError, clientFrame(final|endOpcode, "\x03\xe8\xff")},
