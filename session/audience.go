@@ -29,20 +29,22 @@ type audience struct {
 	hub    *hub
 	poke   chan struct{} // holds a token when run should look again
 	loaded chan struct{} // closed when snap is there or err is set
+	origin time.Time     // of the sections' turns
 	err    error         // why the room could not be read; set before loaded closes
 
 	// Guarded by hub.mu: who is about to enter.
 	pins int
 
-	// One a shard; the shards' locks guard what is in them.
-	rows []row
+	// One a shard and section; the shards' locks guard what is in them.
+	rows [][sections]row
 
 	mu         sync.Mutex
 	online     int
-	present    []int // of online, those of each shard
+	sections   [sections]section
 	formats    [proto.Formats]int
-	flushes    uint64
-	written    *broadcast // the newest flush
+	newest     uint64    // number of the newest segment
+	recent     []segment // those that not all sections had yet
+	written    *flush    // the newest
 	emptySince time.Time
 
 	snap    *snapshot // nil until it is read
@@ -66,8 +68,7 @@ type audience struct {
 	patrons    idSet // users who bought or gave something since the room was opened here
 	batch      batch
 	batchSince time.Time
-	flushedAt  time.Time
-	budget     chatBudget
+	busy       bool // the batch waits for shards
 
 	joined      *proto.Event // waits to be shown
 	shownAt     time.Time
@@ -79,13 +80,19 @@ type audience struct {
 }
 
 func newAudience(h *hub, roomID string) *audience {
-	return &audience{
-		roomID: roomID, hub: h,
-		rows: make([]row, len(h.shards)), present: make([]int, len(h.shards)),
-		poke: make(chan struct{}, 1), loaded: make(chan struct{}),
-		emptySince: time.Now(),
-		budget:     chatBudget{perSecond: h.cfg.ChatPerViewer},
+	now := time.Now()
+	a := &audience{
+		roomID: roomID, hub: h, rows: make([][sections]row, len(h.shards)),
+		poke: make(chan struct{}, 1), loaded: make(chan struct{}), origin: now,
+		emptySince: now,
 	}
+	for i := range a.sections {
+		a.sections[i] = section{
+			index: i, present: make([]int, len(h.shards)),
+			budget: chatBudget{perSecond: h.cfg.ChatPerViewer},
+		}
+	}
+	return a
 }
 
 func (a *audience) nudge() {
@@ -217,6 +224,13 @@ func (a *audience) linger() time.Duration {
 
 func latest(a, b time.Time) time.Time {
 	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
 		return a
 	}
 	return b

@@ -373,7 +373,7 @@ func TestRoomWaitsForShardsThatAreBehind(t *testing.T) {
 	default:
 		t.Error("the room is not told that it is written")
 	}
-	if n := flushed(nil); n != 1 || len(s.posts.waiting[0].flush.events) != 2 {
+	if n := flushed(nil); n != 1 || len(s.posts.waiting[0].flush.of(0, 1).events) != 2 {
 		t.Errorf("%d flushes once it is written", n)
 	}
 }

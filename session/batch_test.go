@@ -252,22 +252,28 @@ func TestFiguresAloneWaitLongerInALargeRoom(t *testing.T) {
 		wait   time.Duration
 	}{
 		{"figures of a small room", 999, []*proto.Event{stats, likes}, 50 * time.Millisecond},
-		{"of a larger one", 1000, []*proto.Event{stats, joiner, likes}, time.Second},
-		{"of a huge one", 5001, []*proto.Event{stats}, 2 * time.Second},
-		{"a comment among them", 5001, []*proto.Event{stats, said, likes}, 250 * time.Millisecond},
-		{"figures after a comment", 5001, []*proto.Event{said, stats}, 250 * time.Millisecond},
-		{"stock", 5001, []*proto.Event{stock}, 250 * time.Millisecond},
+		// There the first section has its turn soon after the flush for all.
+		{"of a larger one", 1000, []*proto.Event{stats, joiner, likes}, 900*time.Millisecond + 100*time.Millisecond/sections},
+		{"of a huge one", 5001, []*proto.Event{stats}, 1750*time.Millisecond + 250*time.Millisecond/sections},
+		{"a comment among them", 5001, []*proto.Event{stats, said, likes}, 250 * time.Millisecond / sections},
+		{"figures after a comment", 5001, []*proto.Event{said, stats}, 250 * time.Millisecond / sections},
+		{"stock", 5001, []*proto.Event{stock}, 250 * time.Millisecond / sections},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, a := loneShard(t, GatewayConfig{})
 			a.setSnapshot(newSnapshot(new(proto.SessionWelcome)))
 			begun := time.Unix(1000, 0)
-			a.flushedAt, a.online = begun, tc.online
+			a.online = tc.online
+			for i := range a.sections {
+				s := &a.sections[i]
+				s.online = tc.online / sections
+				s.flushed(begun, a.newest, roomTick(0, a.online), begun, a.online >= sectionsFrom)
+			}
 			for _, ev := range tc.events {
 				a.enqueue(ev, begun)
 			}
 			due, waiting := a.settle(begun)
-			if !waiting || due.Sub(begun) != tc.wait {
+			if waits := due.Sub(begun); !waiting || waits != tc.wait {
 				t.Errorf("waits %v until %v", waiting, due.Sub(begun))
 			}
 		})

@@ -21,8 +21,9 @@ type Conn struct {
 	gw      *Gateway
 	room    *audience
 	shard   *shard
-	entered *Viewer // as the connection began; presence counts this one
-	userID  string  // empty for an anonymous viewer
+	entered *Viewer  // as the connection began; presence counts this one
+	userID  string   // empty for an anonymous viewer
+	section *section // of the room; its lock guards what is in it
 	format  proto.Format
 
 	// Any goroutine.
@@ -43,7 +44,7 @@ type Conn struct {
 	place     int       // in shard.conns
 	row       *row      // of the room
 	slot      int       // in row
-	seen      uint64    // number of the room's newest flush that was handed to it, or is in its welcome
+	seen      uint64    // number of the room's newest segment that was handed to it, or is in its welcome
 	counted   int       // of what waits, by the shard
 	stuckAt   time.Time // since when rest waits; zero where it does not
 	endBy     time.Time // when the socket is closed whatever the client does; zero while it is open
@@ -215,6 +216,14 @@ func (c *Conn) broadcast(b *broadcast) (lost int) {
 		c.settle()
 	}
 	return lost
+}
+
+// told notes that the viewer was told of all of the room's segments up to number. It takes the shard's
+// lock.
+func (c *Conn) told(number uint64) {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	c.seen = max(c.seen, number)
 }
 
 // begin gives the connection its socket. The answer to the handshake and the welcome are one write.

@@ -78,7 +78,7 @@ func BenchmarkFlush(b *testing.B) {
 				for _, ev := range events {
 					a.enqueue(ev, now)
 				}
-				a.flush(now)
+				a.flush(now, a.sections[:])
 				lone.shard.walkAll()
 			}
 		})

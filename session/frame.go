@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -51,28 +49,15 @@ func encodeMessage(f proto.Format, frame *proto.ServerFrame) (*message, error) {
 	return newMessage(f, data), nil
 }
 
-// broadcast is one flush of a room: encoded once a format, handed to every connection.
+// broadcast is what many connections are sent, encoded once a format.
 type broadcast struct {
-	number  uint64                  // counts the room's flushes
 	whole   [proto.Formats]*message // nil where the room has no connection of the format
 	chats   uint32                  // comments in it
 	sampled uint32                  // what it says was left out
 	events  []*proto.Event
-	since   time.Time    // when its first event came
-	walking atomic.Int32 // shards that are not through with it
-	awaited atomic.Bool  // the room waits for them with its next flush
 	// The same without comments, for viewers that read too slowly; made when the first one needs it.
 	once  [proto.Formats]sync.Once
 	spare [proto.Formats]*message
-}
-
-// walked reports whether all shards are through with it; where not, the room is nudged when they are.
-func (b *broadcast) walked() bool {
-	if b == nil || b.walking.Load() == 0 {
-		return true
-	}
-	b.awaited.Store(true)
-	return b.walking.Load() == 0
 }
 
 // newBroadcast encodes events for the formats in use.

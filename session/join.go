@@ -98,14 +98,14 @@ func (r *resumption) encode() error {
 
 // admit puts c into its row, with the welcome queued. Called with a.mu.
 func (a *audience) admit(c *Conn, welcome func()) {
-	s := c.shard
+	s, section := c.shard, emptiest(a.sections[:])
 	s.mu.Lock()
 	welcome()
-	c.seen = a.flushes
-	s.add(c, &a.rows[s.index])
+	c.section, c.seen = section, a.newest
+	s.add(c, &a.rows[s.index][section.index])
 	s.mu.Unlock()
+	section.admit(s.index, a.newest)
 	a.online++
-	a.present[s.index]++
 	a.formats[c.format]++
 }
 
@@ -114,7 +114,7 @@ func (a *audience) left(c *Conn) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.online--
-	a.present[c.shard.index]--
+	c.section.leave(c.shard.index)
 	a.formats[c.format]--
 	if a.online == 0 {
 		a.emptySince = time.Now()
@@ -136,8 +136,13 @@ func (a *audience) resume(c *Conn, requestID string, after int64) error {
 		}
 		missed, w = nil, a.whole[c.format]
 	}
-	// Not ahead of flushes that the snapshot contains.
-	c.shard.post(post{conn: c, frame: &proto.ServerFrame{
+	// Not ahead of flushes that the snapshot contains, and none of what it contains after it.
+	seen := uint64(0)
+	if !ok {
+		seen = a.newest
+		c.section.knows(seen)
+	}
+	c.shard.post(post{conn: c, seen: seen, frame: &proto.ServerFrame{
 		Events: missed,
 		Replies: []*proto.Reply{{RequestId: requestID, Result: &proto.Reply_Ok{
 			Ok: &proto.Ok{Value: &proto.Ok_SessionWelcome{SessionWelcome: w}},

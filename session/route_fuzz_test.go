@@ -47,7 +47,9 @@ func loneConn(t testing.TB, f proto.Format) *Conn {
 	g.hub = newHub(&g.cfg, m, []*shard{s})
 	room := newAudience(g.hub, "demo")
 	room.setSnapshot(newSnapshot(&proto.SessionWelcome{Seq: 3, Room: &proto.Room{Id: "demo"}}))
-	return newConn(g, room, s, Viewer{ID: "vera", Role: proto.Role_ROLE_VIEWER, Rooms: []string{AllRooms}}, f, time.Now())
+	c := newConn(g, room, s, Viewer{ID: "vera", Role: proto.Role_ROLE_VIEWER, Rooms: []string{AllRooms}}, f, time.Now())
+	c.section = &room.sections[0]
+	return c
 }
 
 // Whatever a client sends, each command is answered once under its request_id, a frame that is no

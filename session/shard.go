@@ -27,7 +27,9 @@ type shard struct {
 		sync.Mutex
 		waiting []post
 	}
-	walks []*walk // owned by run; at most one a room
+
+	// Owned by run.
+	walks []*walk // at most one a room
 
 	// mu guards all that the connections' fields name it for. Where it is held with others: hub,
 	// audience, roster and gateway come before, nothing after.
@@ -41,19 +43,18 @@ type shard struct {
 	backlog, maxBacklog int
 }
 
-// row is one room's connections on one shard. Guarded by the shard's lock.
+// row is the connections of one section of a room on one shard. Guarded by the shard's lock.
 type row struct{ conns []*Conn }
 
-// post is what a room hands to a shard: a flush for all of a row, or a frame for one connection that
-// must not overtake the flushes before it.
+// post is what a room hands to a shard: a flush, or a frame for one connection that must not overtake
+// the flushes before it.
 type post struct {
 	room  *audience
-	row   *row
-	flush *broadcast
-	expel []string // users whose connections in the row are closed after it
+	flush *flush
 
 	conn  *Conn
 	frame *proto.ServerFrame
+	seen  uint64 // number of the newest segment that the frame makes known
 }
 
 func newShard(g *Gateway, index, shards int) *shard {

@@ -142,10 +142,7 @@ func BenchmarkShardWrite(b *testing.B) {
 			}
 			flush := flushOf(b, 20, 0)
 			walk := func() {
-				a.flushes++
-				flush.number = a.flushes
-				flush.walking.Store(1)
-				s.post(post{room: a, row: &a.rows[0], flush: flush})
+				s.post(flushTo(a, flush))
 				s.walkAll()
 			}
 			walk() // what a queue keeps is made once

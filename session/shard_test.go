@@ -78,6 +78,17 @@ func seat(s *shard, a *audience, sock socket) *Conn {
 	return c
 }
 
+// flushTo is a flush of b for all of the room's viewers on one shard.
+func flushTo(a *audience, b *broadcast) post {
+	a.newest++
+	f := &flush{number: a.newest}
+	for i := range f.portions {
+		f.portions[i] = []portion{{broadcast: b}}
+	}
+	f.walking.Store(1)
+	return post{room: a, flush: f}
+}
+
 // walkAll does all that was posted, in place of run.
 func (s *shard) walkAll() {
 	for s.takeIn(); len(s.walks) > 0; s.walkOn() {
@@ -152,10 +163,7 @@ func TestConnectionIsAStreamOfWholeFrames(t *testing.T) {
 				}
 				comments, sampledIn = comments+chats, sampledIn+sampled
 				b := flushOf(t, chats, sampled, others...)
-				a.flushes++
-				b.number = a.flushes
-				b.walking.Store(1)
-				s.post(post{room: a, row: &a.rows[0], flush: b})
+				s.post(flushTo(a, b))
 				s.walkAll()
 			case 4:
 				replies++
@@ -292,11 +300,7 @@ func TestWalkMissesNobodyWhileOthersLeave(t *testing.T) {
 			stay = append(stay, c)
 		}
 	}
-	a.flushes++
-	b := flushOf(t, 1, 0)
-	b.number = a.flushes
-	b.walking.Store(1)
-	s.post(post{room: a, row: &a.rows[0], flush: b})
+	s.post(flushTo(a, flushOf(t, 1, 0)))
 	var late []*Conn
 	for s.takeIn(); len(s.walks) > 0; s.walkOn() {
 		// Of those at the row's begin, which the walk has still to come to, and of those at its end.
@@ -317,8 +321,12 @@ func TestWalkMissesNobodyWhileOthersLeave(t *testing.T) {
 			t.Fatal("who enters with a flush in the welcome gets it again")
 		}
 	}
-	if want := len(stay) + len(leave) + len(late); len(s.conns) != want || len(a.rows[0].conns) != want {
-		t.Errorf("%d connections in %d places of the row, want %d", len(s.conns), len(a.rows[0].conns), want)
+	inRows := 0
+	for _, r := range a.rows[0] {
+		inRows += len(r.conns)
+	}
+	if want := len(stay) + len(leave) + len(late); len(s.conns) != want || inRows != want {
+		t.Errorf("%d connections in %d places of the rows, want %d", len(s.conns), inRows, want)
 	}
 }
 
@@ -329,20 +337,14 @@ func TestLargeRoomHoldsNoOtherOneUp(t *testing.T) {
 	for range 10 * walkStep {
 		seat(s, large, new(takesAll))
 	}
-	first := &narrow{grant: 1 << 20} // the last one of the walk
-	large.rows[0].conns[0].sock = first
+	first := &narrow{grant: 1 << 20}
+	last := large.rows[0][sections-1].conns[0] // of the walk
+	last.sock = first
 	one := &narrow{grant: 1 << 20}
 	seat(s, small, one)
-	flush := func(a *audience) post {
-		b := flushOf(t, 1, 0)
-		a.flushes++
-		b.number = a.flushes
-		b.walking.Store(1)
-		return post{room: a, row: &a.rows[0], flush: b}
-	}
-	s.post(flush(large))
-	s.post(flush(small))
-	s.post(post{conn: large.rows[0].conns[0], frame: &proto.ServerFrame{Replies: []*proto.Reply{{RequestId: "later"}}}})
+	s.post(flushTo(large, flushOf(t, 1, 0)))
+	s.post(flushTo(small, flushOf(t, 1, 0)))
+	s.post(post{conn: last, frame: &proto.ServerFrame{Replies: []*proto.Reply{{RequestId: "later"}}}})
 	s.takeIn()
 	for range 2 {
 		s.walkOn()
@@ -366,11 +368,7 @@ func TestViewersWhoAreBehindShareTheBacklog(t *testing.T) {
 	}
 	good := seat(s, a, new(takesAll))
 	flush := func() {
-		a.flushes++
-		next := flushOf(t, 0, 0, pin(1))
-		next.number = a.flushes
-		next.walking.Store(1)
-		s.post(post{room: a, row: &a.rows[0], flush: next})
+		s.post(flushTo(a, flushOf(t, 0, 0, pin(1))))
 		s.walkAll()
 	}
 	flush()

@@ -11,11 +11,14 @@ import (
 // shard's lock, and in which other rooms get their turn.
 const walkStep = 64
 
-// walk is a flush on its way through one row. It goes backwards, as who leaves meanwhile is replaced by
-// the last one: that one was there already, and knows by the flush's number. Who enters meanwhile has
-// the flush in the welcome. Owned by the shard's run.
+// walk is a flush on its way through the rows of a room. In each it goes backwards, as who leaves
+// meanwhile is replaced by the last one: that one was there already, and knows by the segment's number. Who
+// enters meanwhile has it in the welcome. Owned by the shard's run.
 type walk struct {
-	post
+	room  *audience
+	flush *flush
+	rows  *[sections]row
+	row   int    // where it is
 	left  int    // connections of the row that may be still to come
 	lost  int    // comments that they lose by it
 	after []post // frames for connections of the room, which must not overtake it
@@ -23,23 +26,42 @@ type walk struct {
 
 // step serves some connections, and reports whether any are left. Called with the shard's lock.
 func (w *walk) step() bool {
-	conns := w.row.conns
-	w.left = min(w.left, len(conns))
-	for n := 0; n < walkStep && w.left > 0; n++ {
-		w.left--
-		c := conns[w.left]
+	for range walkStep {
+		c := w.next()
+		if c == nil {
+			return false
+		}
 		if c.seen >= w.flush.number {
 			continue
 		}
+		if b := w.flush.of(w.row, c.seen); b != nil {
+			w.lost += c.broadcast(b)
+		}
 		c.seen = w.flush.number
-		w.lost += c.broadcast(w.flush)
-		if len(w.expel) > 0 && slices.Contains(w.expel, c.userID) {
+		if len(w.flush.expel) > 0 && slices.Contains(w.flush.expel, c.userID) {
 			c.finish(ending{code: CloseForbidden, text: string(proto.ReasonBanned), flush: true})
 		}
-		conns = w.row.conns // shorter, where c is gone
-		w.left = min(w.left, len(conns))
 	}
-	return w.left > 0
+	return true
+}
+
+// next returns the next connection, nil where there is none.
+func (w *walk) next() *Conn {
+	for ; w.row < sections; w.row, w.left = w.row+1, -1 {
+		if w.flush.portions[w.row] == nil {
+			continue
+		}
+		conns := w.rows[w.row].conns
+		if w.left < 0 {
+			w.left = len(conns)
+		}
+		// Fewer, where some are gone.
+		if w.left = min(w.left, len(conns)); w.left > 0 {
+			w.left--
+			return conns[w.left]
+		}
+	}
+	return nil
 }
 
 // takeIn begins the walks of what was posted. A frame for one connection waits for the walk of its room,
@@ -47,18 +69,23 @@ func (w *walk) step() bool {
 func (s *shard) takeIn() {
 	for _, p := range s.takePosts() {
 		if p.conn == nil {
-			s.mu.Lock()
-			n := len(p.row.conns)
-			s.mu.Unlock()
-			s.walks = append(s.walks, &walk{post: p, left: n})
+			s.walks = append(s.walks, &walk{room: p.room, flush: p.flush, rows: &p.room.rows[s.index], left: -1})
 			continue
 		}
 		at := slices.IndexFunc(s.walks, func(w *walk) bool { return w.room == p.conn.room })
 		if at < 0 {
-			p.conn.send(p.frame)
+			p.deliver()
 			continue
 		}
 		s.walks[at].after = append(s.walks[at].after, p)
+	}
+}
+
+// deliver sends the frame of a post for one connection.
+func (p post) deliver() {
+	p.conn.send(p.frame)
+	if p.seen > 0 {
+		p.conn.told(p.seen)
 	}
 }
 
@@ -78,7 +105,7 @@ func (s *shard) walkOn() {
 	}
 	s.gw.metrics.skipped.Add(float64(w.lost))
 	for _, p := range w.after {
-		p.conn.send(p.frame)
+		p.deliver()
 	}
 	if w.flush.walking.Add(-1) == 0 {
 		s.gw.metrics.fanout.Observe(time.Since(w.flush.since).Seconds())

@@ -1,0 +1,312 @@
+package session
+
+import (
+	"fmt"
+	"strconv"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"livecart/proto"
+)
+
+// largeRoom is a room with very many viewers elsewhere, on a shard that does not run, at a time of its
+// own.
+type largeRoom struct {
+	t     interface{ Fatalf(string, ...any) }
+	shard *shard
+	room  *audience
+	now   time.Time
+	said  int // comments, numbered from 0
+	known int // of them, those in the snapshot
+}
+
+func newLargeRoom(t interface {
+	Fatal(...any)
+	Fatalf(string, ...any)
+}, cfg GatewayConfig) *largeRoom {
+	cfg.Presence = new(Presence)
+	s, a := loneShard(t, cfg)
+	a.setSnapshot(newSnapshot(new(proto.SessionWelcome)))
+	a.online = sectionsFrom
+	r := &largeRoom{t: t, shard: s, room: a, now: time.Unix(1000, 0)}
+	a.origin = r.now
+	return r
+}
+
+// seated is a viewer of the large room.
+type seated struct {
+	*Conn
+	sock  *narrow
+	since []int // the comments before are in the welcome, and in the answer to each session_resume
+}
+
+func (r *largeRoom) seat() *seated {
+	sock := &narrow{grant: 1 << 30}
+	return &seated{Conn: seat(r.shard, r.room, sock), sock: sock, since: []int{r.known}}
+}
+
+// resume has a viewer ask for the whole room.
+func (r *largeRoom) resume(v *seated) {
+	if err := r.room.resume(v.Conn, "again", -1); err != nil {
+		r.t.Fatalf("resume: %v", err)
+	}
+	v.since = append(v.since, r.known)
+}
+
+func (r *largeRoom) say() {
+	r.said++
+	r.hear(comment("vera", proto.Role_ROLE_VIEWER, fmt.Sprint(r.said-1)))
+}
+
+func (r *largeRoom) hear(ev *proto.Event) {
+	r.room.accept(ev, r.now)
+	r.settle()
+}
+
+// settle does what is due, without writing.
+func (r *largeRoom) settle() (due time.Time, waiting bool) {
+	due, waiting = r.room.settle(r.now)
+	if r.room.batch.empty() {
+		r.known = r.said
+	}
+	return due, waiting
+}
+
+// write has the shard do all of its work, or only some steps of it.
+func (r *largeRoom) write(steps int) {
+	for r.shard.takeIn(); len(r.shard.walks) > 0 && steps > 0; steps-- {
+		r.shard.walkOn()
+	}
+}
+
+// finish lets the time go on until all is written.
+func (r *largeRoom) finish() {
+	for range 100 {
+		r.write(1 << 20)
+		due, waiting := r.settle()
+		if !waiting && !r.room.waits() && len(r.shard.posts.waiting) == 0 {
+			return
+		}
+		if waiting {
+			r.now = latest(r.now, due)
+		}
+	}
+	r.t.Fatalf("the room does not come to an end: %d segments", len(r.room.recent))
+}
+
+// stay is what a viewer saw since the welcome, or since the answer to a session_resume.
+type stay struct {
+	since    int // the comments before are known by that
+	comments []int
+	sampled  int // how many are said to be left out
+}
+
+// got returns what came.
+func (s *seated) got(t interface{ Fatalf(string, ...any) }) (stays []stay, pins []int64) {
+	stays = []stay{{since: s.since[0]}}
+	for _, f := range readStream(t, s.sock.got).frames {
+		if len(f.Replies) > 0 {
+			stays = append(stays, stay{since: s.since[len(stays)]})
+		}
+		now := &stays[len(stays)-1]
+		now.sampled += int(f.Sampled)
+		for _, ev := range f.Events {
+			switch {
+			case ev.GetChatMessage() != nil:
+				n, err := strconv.Atoi(ev.GetChatMessage().Text)
+				if err != nil {
+					t.Fatalf("a comment is garbled: %v", err)
+				}
+				now.comments = append(now.comments, n)
+			case ev.Seq > 0:
+				pins = append(pins, ev.Seq)
+			}
+		}
+	}
+	return stays, pins
+}
+
+// Whoever enters whenever, and however slowly the shard writes: each viewer gets what is not in the
+// welcome once and in order, or is told how much was left out.
+func TestSectionsMissNothingAndGetNothingTwice(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		limited := rapid.Bool().Draw(t, "limited")
+		cfg := GatewayConfig{RoomTick: 80 * time.Millisecond}
+		if limited {
+			cfg.ChatPerViewer = 20
+		}
+		r := newLargeRoom(t, cfg)
+		var viewers []*seated
+		numbered := int64(0)
+		for range rapid.IntRange(10, 150).Draw(t, "steps") {
+			switch rapid.SampledFrom([]string{"say", "say", "say", "enter", "enter", "leave", "resume", "wait", "wait", "write", "write", "pin"}).Draw(t, "what") {
+			case "say":
+				r.say()
+			case "enter":
+				viewers = append(viewers, r.seat())
+			case "leave":
+				if len(viewers) > 0 {
+					n := rapid.IntRange(0, len(viewers)-1).Draw(t, "who")
+					v := viewers[n]
+					v.shutAtOnce()
+					r.room.left(v.Conn)
+					viewers = append(viewers[:n:n], viewers[n+1:]...)
+				}
+			case "resume":
+				if len(viewers) > 0 {
+					r.resume(rapid.SampledFrom(viewers).Draw(t, "who"))
+				}
+			case "wait":
+				r.now = r.now.Add(time.Duration(rapid.IntRange(1, 100).Draw(t, "ms")) * time.Millisecond)
+				r.settle()
+			case "write":
+				r.write(rapid.IntRange(1, 3).Draw(t, "walks"))
+			case "pin":
+				if numbered%4 < 3 { // seldom
+					numbered++
+					r.hear(pin(numbered))
+				}
+			}
+			if n := len(r.room.recent); n > 2*sections {
+				t.Fatalf("%d segments are kept", n)
+			}
+		}
+		r.finish()
+		for _, v := range viewers {
+			stays, pins := v.got(t)
+			for at, st := range stays {
+				for i, n := range st.comments {
+					if n < st.since || i > 0 && n <= st.comments[i-1] || !limited && n != st.since+i {
+						t.Fatalf("who knows %d comments got %v", st.since, st.comments)
+					}
+				}
+				if last := at == len(stays)-1; last && st.since+len(st.comments)+st.sampled != r.said {
+					t.Fatalf("%d comments are known, %d came and %d were left out, of %d", st.since, len(st.comments), st.sampled, r.said)
+				}
+			}
+			if len(stays) != len(v.since) {
+				t.Fatalf("%d answers to %d questions", len(stays)-1, len(v.since)-1)
+			}
+			for i, n := range pins {
+				if n != numbered-int64(len(pins)-1-i) {
+					t.Fatalf("numbered events %v, the last is %d", pins, numbered)
+				}
+			}
+		}
+		if n := len(r.room.recent); n > 0 {
+			t.Fatalf("%d segments are kept for nobody", n)
+		}
+	})
+}
+
+// A large busy room's sections are flushed in turn, each once a tick; a quiet one is told at once, as
+// everybody is of what does not wait.
+func TestSectionsTakeTurns(t *testing.T) {
+	const tick = 80 * time.Millisecond
+	r := newLargeRoom(t, GatewayConfig{RoomTick: tick})
+	var viewers []*seated
+	for range sections {
+		viewers = append(viewers, r.seat())
+	}
+	counts := func() (n []int) {
+		for _, v := range viewers {
+			stays, _ := v.got(t)
+			n = append(n, len(stays[0].comments))
+		}
+		return n
+	}
+	r.say()
+	r.write(100)
+	if got := fmt.Sprint(counts()); got != "[1 1 1 1 1 1 1 1]" {
+		t.Fatalf("a quiet room got %v", got)
+	}
+	begun := r.now
+	for ms := 1; ms <= 240; ms++ {
+		r.now = begun.Add(time.Duration(ms) * time.Millisecond)
+		if ms < 160 {
+			r.say()
+		} else {
+			r.settle()
+		}
+		r.write(100)
+		for i, n := range counts() {
+			// The section's last turn was so long ago.
+			since := (ms - i*10 + 80) % 80
+			if want := 1 + max(0, min(ms-since, 159)); n != want {
+				t.Fatalf("after %d ms section %d has %d comments, want %d", ms, i, n, want)
+			}
+		}
+	}
+	for i, v := range viewers {
+		if frames := len(readStream(t, v.sock.got).frames); frames != 3 && frames != 4 {
+			t.Errorf("section %d was flushed %d times in three ticks", i, frames)
+		}
+	}
+	r.now = r.now.Add(tick)
+	r.say()
+	r.say() // waits
+	r.hear(pin(1))
+	r.write(100)
+	r.settle()
+	r.write(100)
+	for i, v := range viewers {
+		if stays, pins := v.got(t); len(stays[0].comments) != r.said || len(pins) != 1 {
+			t.Errorf("section %d has %d comments of %d and %d pins", i, len(stays[0].comments), r.said, len(pins))
+		}
+	}
+}
+
+// A room whose shards need more than a tick goes on in turns: a section waits for one round, not for
+// two walks through the whole room.
+func TestSectionsOfAnOverloadedRoom(t *testing.T) {
+	const tick, each = 80 * time.Millisecond, 20 * time.Millisecond // a round takes two ticks
+	r := newLargeRoom(t, GatewayConfig{RoomTick: tick})
+	var viewers []*seated
+	for range sections {
+		viewers = append(viewers, r.seat())
+	}
+	begun := r.now
+	r.say()
+	came := make(map[*seated][]time.Duration)
+	for r.now.Before(begun.Add(2 * time.Second)) {
+		// What is posted is written after some time, more of it later.
+		r.shard.takeIn()
+		posted := 0
+		for _, w := range r.shard.walks {
+			for _, p := range w.flush.portions {
+				if p != nil {
+					posted++
+				}
+			}
+		}
+		for range max(1, posted) * int(each/time.Millisecond) {
+			r.now = r.now.Add(time.Millisecond)
+			r.say()
+		}
+		before := make(map[*seated]int)
+		for _, v := range viewers {
+			before[v] = len(v.sock.got)
+		}
+		r.write(1 << 20)
+		for _, v := range viewers {
+			if len(v.sock.got) > before[v] {
+				came[v] = append(came[v], r.now.Sub(begun))
+			}
+		}
+		r.settle()
+	}
+	for i, v := range viewers {
+		at := came[v]
+		// The first flush was for all, and so slow.
+		for n := 3; n < len(at); n++ {
+			if gap := at[n] - at[n-1]; gap > (sections+1)*each {
+				t.Errorf("section %d waited %v between its flushes", i, gap)
+			}
+		}
+		if len(at) < 8 {
+			t.Errorf("section %d was flushed %d times", i, len(at))
+		}
+	}
+}
