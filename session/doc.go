@@ -50,7 +50,9 @@
 //
 // Connections belong to shards, one a processor. A room hands a flush to each shard once; the shard
 // walks its own rows of the room's connections with bare writes that never block. Nothing is handed
-// over for each connection, so a flush costs one write(2) a viewer and next to nothing else. While the
+// over for each connection, so a flush costs one write(2) a viewer and next to nothing else. Every 2 ms
+// the shard has Go's poller look at all other sockets, which the scheduler does only every 10 ms or later
+// while something can run: what the next flush is made of comes through them. While the
 // shards are not through with a flush the room gathers the next one, whatever its tick: a gateway
 // that has too much to do sends fewer, larger frames, later, and piles nothing up.
 //

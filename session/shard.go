@@ -17,10 +17,11 @@ import (
 // is handed over for each of them.
 type shard struct {
 	// Fixed after construction.
-	gw    *Gateway
-	index int
-	wake  chan struct{} // holds a token while there is something to do
-	loop  *loop         // nil where sockets have goroutines; set before there are connections
+	gw      *Gateway
+	index   int
+	wake    chan struct{} // holds a token while there is something to do
+	loop    *loop         // nil where sockets have goroutines; set before there are connections
+	yielder *yielder
 
 	// What the rooms have handed over, in order.
 	posts struct {
@@ -29,7 +30,8 @@ type shard struct {
 	}
 
 	// Owned by run.
-	walks []*walk // at most one a room
+	walks   []*walk // at most one a room
+	yielded time.Time
 
 	// mu guards all that the connections' fields name it for. Where it is held with others: hub,
 	// audience, roster and gateway come before, nothing after.
@@ -42,6 +44,10 @@ type shard struct {
 	// Bytes that wait for viewers who are behind, and how many may.
 	backlog, maxBacklog int
 }
+
+// yieldEvery is how long a shard may write before all others at least had a chance to be served: the
+// requests, NATS and Redis, from which the next flush comes.
+const yieldEvery = 2 * time.Millisecond
 
 // row is the connections of one section of a room on one shard. Guarded by the shard's lock.
 type row struct{ conns []*Conn }
@@ -63,7 +69,12 @@ func newShard(g *Gateway, index, shards int) *shard {
 
 // openLoop makes the shard ready for sockets. It comes before run, which closes the loop.
 func (s *shard) openLoop() (err error) {
-	s.loop, err = newLoop(s)
+	if s.yielder, err = newYielder(); err != nil {
+		return err
+	}
+	if s.loop, err = newLoop(s); err != nil {
+		s.yielder.close()
+	}
 	return err
 }
 
@@ -102,6 +113,7 @@ func (s *shard) run(ctx context.Context) {
 	}
 	listening.Wait()
 	s.async.Wait()
+	s.yielder.close()
 }
 
 // listen reads the sockets. When that fails its viewers are told to go elsewhere at once, where they
@@ -123,7 +135,12 @@ func (s *shard) listen() {
 // rest waits until there is something to do, and sweeps when it is time.
 func (s *shard) rest(ctx context.Context, ticker *time.Ticker) {
 	if len(s.walks) > 0 {
-		runtime.Gosched() // for who waits for the lock
+		if time.Since(s.yielded) >= yieldEvery {
+			s.yielder.yield()
+			s.yielded = time.Now()
+		} else {
+			runtime.Gosched() // for who waits for the lock
+		}
 		select {
 		case now := <-ticker.C:
 			s.sweep(now)
