@@ -55,7 +55,7 @@ type audience struct {
 	builtAt [proto.Formats]time.Time
 	now     atomic.Pointer[proto.Room] // of the snapshot, for who has no time for the lock
 
-	resumptions map[resumeKey]*resumption
+	resumptions map[resumeKey]*lateMessage
 	resumedAt   time.Time
 
 	seq        sequence

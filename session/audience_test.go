@@ -528,7 +528,7 @@ func TestWhatWasMissedIsEncodedOnceForAllWhoMissedIt(t *testing.T) {
 	if again := a.resumption(proto.Binary, 1, now); again != first {
 		t.Error("made anew for the next one")
 	}
-	for name, other := range map[string]*resumption{
+	for name, other := range map[string]*lateMessage{
 		"another number": a.resumption(proto.Binary, 2, now),
 		"another format": a.resumption(proto.JSON, 1, now),
 		"a second later": a.resumption(proto.Binary, 1, now.Add(welcomeAge)),

@@ -31,8 +31,9 @@ type Conn struct {
 	lastRead atomic.Int64           // Unix nanoseconds
 
 	// Owned by the reader.
-	pace pace
-	in   intake
+	pace      pace
+	resumedAt time.Time // when a session_resume was answered last
+	in        intake
 
 	// Guarded by shard.mu.
 	queue     queue
@@ -216,14 +217,6 @@ func (c *Conn) broadcast(b *broadcast) (lost int) {
 		c.settle()
 	}
 	return lost
-}
-
-// told notes that the viewer was told of all of the room's segments up to number. It takes the shard's
-// lock.
-func (c *Conn) told(number uint64) {
-	c.shard.mu.Lock()
-	defer c.shard.mu.Unlock()
-	c.seen = max(c.seen, number)
 }
 
 // begin gives the connection its socket. The answer to the handshake and the welcome are one write.

@@ -74,8 +74,10 @@
 // # Limits
 //
 // [GatewayConfig] holds them with their defaults. What exceeds them is refused with its reason, by 503
-// before the upgrade (connections, handshakes, joins a second), by a reply (commands: rate_limited and, while too many
-// run, busy; flash_buy: rate_limited), or by the close of the connection:
+// before the upgrade (connections, handshakes, joins a second), by a reply (commands: rate_limited and,
+// while too many run, busy; flash_buy: rate_limited; session_resume on an open connection: rate_limited,
+// from the second in a second on, and where the gateway has answered a tenth of JoinRate in one), or by
+// the close of the connection:
 //
 //	1001 idle              silent for IdleTimeout
 //	1002, 1007             against RFC 6455; a text that is not UTF-8

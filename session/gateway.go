@@ -57,7 +57,7 @@ type GatewayConfig struct {
 	// MaxConns are the connections of this gateway (100,000), MaxHandshakes those of them that are
 	// just opening (1,024), JoinRate the handshakes a second (5,000, as many at once). Beyond them a
 	// handshake is answered 503 with a Retry-After of its own, so that those who are turned away
-	// together do not come again together.
+	// together do not come again together. A tenth of JoinRate are the answers to session_resume.
 	MaxConns, MaxHandshakes, JoinRate int
 	// ConnsPerUser are the connections of one user on this gateway (8); the oldest is closed with 4009.
 	ConnsPerUser int
@@ -114,6 +114,7 @@ type Gateway struct {
 	open       atomic.Int64 // connections, those that are opening included
 	handshakes atomic.Int64
 	joins      *rate.Limiter
+	resumes    *rate.Limiter
 	tasks      tasks
 
 	mu      sync.Mutex
@@ -156,8 +157,9 @@ func NewGateway(cfg GatewayConfig) (*Gateway, error) {
 	}
 	g := &Gateway{
 		cfg: cfg, origins: origins, metrics: m,
-		roster: newRoster(cfg.ConnsPerUser, cfg.BuyRate),
-		joins:  rate.NewLimiter(rate.Limit(cfg.JoinRate), cfg.JoinRate),
+		roster:  newRoster(cfg.ConnsPerUser, cfg.BuyRate),
+		joins:   rate.NewLimiter(rate.Limit(cfg.JoinRate), cfg.JoinRate),
+		resumes: rate.NewLimiter(rate.Limit(cfg.JoinRate)/resumeShare, max(1, cfg.JoinRate/resumeShare)),
 		upgrader: websocket.Upgrader{
 			// No ReadBufferSize: the handshake's buffer will do, which a loop lets go.
 			WriteBufferSize: 512, // the handshake and control frames

@@ -45,14 +45,17 @@ func (a *audience) enter(c *Conn, after int64, resume bool) (ready func() error,
 	return func() error { return nil }, nil
 }
 
-// resumption is what those are told who resume after the same number. When a gateway dies its viewers
-// come by the thousand and have missed the same; the first of them encodes it, outside of all locks.
-type resumption struct {
+// lateMessage is encoded by who needs it first, outside of all locks.
+type lateMessage struct {
 	format proto.Format
 	frame  *proto.ServerFrame
 	once   sync.Once
 	err    error
 	message
+}
+
+func newLateMessage(f proto.Format, frame *proto.ServerFrame) *lateMessage {
+	return &lateMessage{format: f, frame: frame, message: message{size: frameSize(f, frame)}}
 }
 
 type resumeKey struct {
@@ -63,8 +66,9 @@ type resumeKey struct {
 // maxResumptions is how many of them a room remembers.
 const maxResumptions = 64
 
-// resumption returns what there is to tell since after, nil where that is too much. Called with a.mu.
-func (a *audience) resumption(f proto.Format, after int64, now time.Time) *resumption {
+// resumption returns what there is to tell since after, nil where that is too much. When a gateway dies
+// its viewers come by the thousand and have missed the same: they share it. Called with a.mu.
+func (a *audience) resumption(f proto.Format, after int64, now time.Time) *lateMessage {
 	key := resumeKey{f, after}
 	if r := a.resumptions[key]; r != nil && now.Sub(a.resumedAt) < welcomeAge {
 		return r
@@ -73,20 +77,20 @@ func (a *audience) resumption(f proto.Format, after int64, now time.Time) *resum
 	if !ok {
 		return nil
 	}
-	r := &resumption{format: f, frame: welcomeFrame(&proto.SessionWelcome{Resumed: true, Seq: a.snap.w.Seq, ServerTimeMs: now.UnixMilli()})}
-	r.frame.Events = append(r.frame.Events, missed...)
-	r.size = frameSize(f, r.frame)
+	frame := welcomeFrame(&proto.SessionWelcome{Resumed: true, Seq: a.snap.w.Seq, ServerTimeMs: now.UnixMilli()})
+	frame.Events = append(frame.Events, missed...)
+	r := newLateMessage(f, frame)
 	if len(a.resumptions) >= maxResumptions || now.Sub(a.resumedAt) >= welcomeAge {
 		a.resumptions, a.resumedAt = nil, now
 	}
 	if a.resumptions == nil {
-		a.resumptions = make(map[resumeKey]*resumption)
+		a.resumptions = make(map[resumeKey]*lateMessage)
 	}
 	a.resumptions[key] = r
 	return r
 }
 
-func (r *resumption) encode() error {
+func (r *lateMessage) encode() error {
 	r.once.Do(func() {
 		var m *message
 		if m, r.err = encodeMessage(r.format, r.frame); r.err == nil {
@@ -124,15 +128,24 @@ func (a *audience) left(c *Conn) {
 
 // resume answers session_resume with what was missed since after, or with the whole snapshot.
 func (a *audience) resume(c *Conn, requestID string, after int64) error {
+	answer, err := a.postResume(c, requestID, after, time.Now())
+	if err != nil {
+		return err
+	}
+	// Here, where only who asked waits for it.
+	return answer.encode()
+}
+
+// postResume posts the answer, which is not encoded yet.
+func (a *audience) postResume(c *Conn, requestID string, after int64, now time.Time) (*lateMessage, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := time.Now()
 	missed, ok := a.since(after)
 	w := &proto.SessionWelcome{Resumed: true, Seq: a.snap.w.Seq, ServerTimeMs: now.UnixMilli()}
 	if !ok {
 		// The shared one: who asks for the whole room again and again must not cost the room its flushes.
 		if _, err := a.welcomeMessage(c.format, now); err != nil {
-			return err
+			return nil, err
 		}
 		missed, w = nil, a.whole[c.format]
 	}
@@ -142,13 +155,14 @@ func (a *audience) resume(c *Conn, requestID string, after int64) error {
 		seen = a.newest
 		c.section.knows(seen)
 	}
-	c.shard.post(post{conn: c, seen: seen, frame: &proto.ServerFrame{
+	answer := newLateMessage(c.format, &proto.ServerFrame{
 		Events: missed,
 		Replies: []*proto.Reply{{RequestId: requestID, Result: &proto.Reply_Ok{
 			Ok: &proto.Ok{Value: &proto.Ok_SessionWelcome{SessionWelcome: w}},
 		}}},
-	}})
-	return nil
+	})
+	c.shard.post(post{conn: c, answer: answer, seen: seen})
+	return answer, nil
 }
 
 // refreshStats puts the room's figures as last read into the snapshot.

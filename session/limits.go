@@ -100,6 +100,25 @@ func allow(l *rate.Limiter, now time.Time) (wait time.Duration, ok bool) {
 	return max(wait, time.Millisecond), false
 }
 
+// resumeEvery is the least time between two session_resume of a connection that are answered, and
+// resumeShare what part of JoinRate a gateway answers in a second: the answer is made for one viewer, and
+// costs more than a join.
+const (
+	resumeEvery = time.Second
+	resumeShare = 10
+)
+
+// mayResume lets a session_resume through, or returns how long to wait.
+func (c *Conn) mayResume(now time.Time) (wait time.Duration, ok bool) {
+	if wait = c.resumedAt.Add(resumeEvery).Sub(now); wait > 0 {
+		return wait, false
+	}
+	if wait, ok = allow(c.gw.resumes, now); ok {
+		c.resumedAt = now
+	}
+	return wait, ok
+}
+
 // calm is how long a connection must go without a refused command for its excess to be over.
 const calm = time.Second
 

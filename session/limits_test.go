@@ -358,3 +358,34 @@ func TestSilentConnectionIsClosedAndPongsKeepOneOpen(t *testing.T) {
 	lively.send(ping("alive"))
 	lively.reply("alive")
 }
+
+// Each answer to session_resume is made for one viewer, so nobody asks for many.
+func TestSessionResumeIsLimited(t *testing.T) {
+	one, other := loneConn(t, proto.Binary), loneConn(t, proto.Binary)
+	shared := rate.NewLimiter(1, 2)
+	one.gw.resumes, other.gw.resumes = shared, shared
+	now := time.Unix(1000, 0)
+	for _, step := range []struct {
+		name string
+		c    *Conn
+		at   time.Duration
+		wait time.Duration // 0: it is answered
+	}{
+		{"the first", one, 0, 0},
+		{"again within a second", one, 400 * time.Millisecond, 600 * time.Millisecond},
+		{"another viewer", other, 400 * time.Millisecond, 0},
+		{"a second later", one, time.Second, 0},
+		{"the other one, when the gateway's are used up", other, 1400 * time.Millisecond, 600 * time.Millisecond},
+		{"and when there is one", other, 2 * time.Second, 0},
+	} {
+		wait, ok := step.c.mayResume(now.Add(step.at))
+		if ok != (step.wait == 0) || wait.Round(time.Millisecond) != step.wait {
+			t.Errorf("%s: %v, wait %v", step.name, ok, wait)
+		}
+	}
+	one.resumedAt = time.Now()
+	one.command("session_resume", &proto.Command{RequestId: "r", Command: &proto.Command_SessionResume{SessionResume: new(proto.SessionResume)}})
+	if own := one.queue.next().own; len(own.GetReplies()) != 1 || own.Replies[0].GetError().GetReason() != string(proto.ReasonRateLimited) {
+		t.Errorf("answered with %v", own)
+	}
+}

@@ -113,6 +113,10 @@ func (c *Conn) command(kind string, cmd *proto.Command) {
 		c.answer(kind, cmd.RequestId, &proto.Ok{Value: &proto.Ok_Pong{Pong: pong}}, nil)
 		return
 	case "session_resume":
+		if wait, ok := c.mayResume(time.Now()); !ok {
+			c.answer(kind, cmd.RequestId, nil, ErrRateLimited.After(wait))
+			return
+		}
 		if err := c.room.resume(c, cmd.RequestId, cmd.GetSessionResume().GetAfterSeq()); err != nil {
 			c.answer(kind, cmd.RequestId, nil, err)
 		}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"livecart/proto"
 )
 
@@ -42,6 +44,7 @@ func loneConn(t testing.TB, f proto.Format) *Conn {
 		metrics: m, roster: newRoster(8, 5), work: t.Context(),
 	}
 	g.cfg.setDefaults()
+	g.resumes = rate.NewLimiter(rate.Inf, 1)
 	// It does not run: what is posted waits in it.
 	s := &shard{gw: g, wake: make(chan struct{}, 1)}
 	g.hub = newHub(&g.cfg, m, []*shard{s})
@@ -50,6 +53,17 @@ func loneConn(t testing.TB, f proto.Format) *Conn {
 	c := newConn(g, room, s, Viewer{ID: "vera", Role: proto.Role_ROLE_VIEWER, Rooms: []string{AllRooms}}, f, time.Now())
 	c.section = &room.sections[0]
 	return c
+}
+
+// payloadOf returns what is behind the header of a message's frame.
+func payloadOf(m *message) []byte {
+	switch m.bytes[1] {
+	case 126:
+		return m.bytes[4:]
+	case 127:
+		return m.bytes[10:]
+	}
+	return m.bytes[2:]
 }
 
 // Whatever a client sends, each command is answered once under its request_id, a frame that is no
@@ -93,7 +107,13 @@ func FuzzReceive(f *testing.F) {
 			return c.running == 0
 		})
 		c.shard.walkAll()
-		for w := c.queue.next(); w.own != nil; w = c.queue.next() {
+		for w := c.queue.next(); w.own != nil || w.msg != nil; w = c.queue.next() {
+			if w.own == nil {
+				w.own = new(proto.ServerFrame)
+				if err := proto.Decode(c.format, payloadOf(w.msg), w.own); err != nil {
+					t.Fatalf("an answer is garbled: %v", err)
+				}
+			}
 			for _, r := range w.own.Replies {
 				want[r.RequestId]--
 				if (r.GetOk() == nil) == (r.GetError() == nil) {

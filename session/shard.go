@@ -52,15 +52,15 @@ const yieldEvery = 2 * time.Millisecond
 // row is the connections of one section of a room on one shard. Guarded by the shard's lock.
 type row struct{ conns []*Conn }
 
-// post is what a room hands to a shard: a flush, or a frame for one connection that must not overtake
-// the flushes before it.
+// post is what a room hands to a shard: a flush, or an answer for one connection that must not
+// overtake the flushes before it.
 type post struct {
 	room  *audience
 	flush *flush
 
-	conn  *Conn
-	frame *proto.ServerFrame
-	seen  uint64 // number of the newest segment that the frame makes known
+	conn   *Conn
+	answer *lateMessage
+	seen   uint64 // number of the newest segment that the answer makes known
 }
 
 func newShard(g *Gateway, index, shards int) *shard {

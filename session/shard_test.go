@@ -344,7 +344,7 @@ func TestLargeRoomHoldsNoOtherOneUp(t *testing.T) {
 	seat(s, small, one)
 	s.post(flushTo(large, flushOf(t, 1, 0)))
 	s.post(flushTo(small, flushOf(t, 1, 0)))
-	s.post(post{conn: last, frame: &proto.ServerFrame{Replies: []*proto.Reply{{RequestId: "later"}}}})
+	s.post(post{conn: last, answer: newLateMessage(proto.Binary, &proto.ServerFrame{Replies: []*proto.Reply{{RequestId: "later"}}})})
 	s.takeIn()
 	for range 2 {
 		s.walkOn()

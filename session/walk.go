@@ -21,7 +21,7 @@ type walk struct {
 	row   int    // where it is
 	left  int    // connections of the row that may be still to come
 	lost  int    // comments that they lose by it
-	after []post // frames for connections of the room, which must not overtake it
+	after []post // for single connections of the room, which must not overtake it
 }
 
 // step serves some connections, and reports whether any are left. Called with the shard's lock.
@@ -64,8 +64,8 @@ func (w *walk) next() *Conn {
 	return nil
 }
 
-// takeIn begins the walks of what was posted. A frame for one connection waits for the walk of its room,
-// if there is one.
+// takeIn begins the walks of what was posted. An answer for one connection waits for the walk of its
+// room, if there is one.
 func (s *shard) takeIn() {
 	for _, p := range s.takePosts() {
 		if p.conn == nil {
@@ -81,12 +81,19 @@ func (s *shard) takeIn() {
 	}
 }
 
-// deliver sends the frame of a post for one connection.
+// deliver sends what is for one connection.
 func (p post) deliver() {
-	p.conn.send(p.frame)
-	if p.seen > 0 {
-		p.conn.told(p.seen)
+	c := p.conn
+	if c.over() {
+		return
 	}
+	if p.answer.encode() != nil {
+		return // who asked is told
+	}
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	c.seen = max(c.seen, p.seen)
+	c.pushed(c.queue.pushMessage(&p.answer.message))
 }
 
 // walkOn takes a step of the walk whose turn it is; a large room holds no other one up.
