@@ -2,10 +2,12 @@ package session
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"pgregory.net/rapid"
 
 	"livecart/proto"
@@ -312,4 +314,89 @@ func (r *largeRoom) posted() (n int) {
 		}
 	}
 	return n
+}
+
+// How long a flush took is counted from the first event that its section had not had.
+func TestSectionsCountFromTheFirstEventThatWaited(t *testing.T) {
+	r := newLargeRoom(t, GatewayConfig{RoomTick: 80 * time.Millisecond})
+	for range sections {
+		r.seat()
+	}
+	r.say()
+	r.write(100)
+	begun := r.now.Add(time.Millisecond)
+	flushes := 0
+	for range 85 {
+		r.now = r.now.Add(time.Millisecond)
+		r.say()
+		for _, p := range r.shard.posts.waiting {
+			flushes++
+			if p.flush.since != begun && flushes <= sections {
+				t.Errorf("a section's flush is said to have waited since %v instead of %v", p.flush.since, begun)
+			}
+		}
+		r.write(100)
+	}
+	if flushes < sections {
+		t.Errorf("%d flushes", flushes)
+	}
+}
+
+// Figures that came after a comment make nobody wait for them who has had the comment.
+func TestSectionsThatHadTheCommentWaitWithTheFigures(t *testing.T) {
+	r := newLargeRoom(t, GatewayConfig{RoomTick: 80 * time.Millisecond})
+	var viewers []*seated
+	for range sections {
+		viewers = append(viewers, r.seat())
+	}
+	r.say()
+	r.write(100)
+	begun := r.now
+	at := func(ms int) { r.now = begun.Add(time.Duration(ms) * time.Millisecond) }
+	frames := func() (n []int) {
+		for _, v := range viewers {
+			n = append(n, len(readStream(t, v.sock.got).frames))
+		}
+		return n
+	}
+	at(10) // the turn of the second section
+	r.say()
+	r.write(100)
+	r.hear(&proto.Event{Event: &proto.Event_RoomStats{RoomStats: new(proto.RoomStats)}})
+	for ms := 11; ms < 900; ms++ {
+		at(ms)
+		r.settle()
+		r.write(100)
+	}
+	if got := fmt.Sprint(frames()); got != "[2 2 2 2 2 2 2 2]" {
+		t.Errorf("frames before the figures are due: %v", got)
+	}
+	for ms := 900; ms < 1100; ms++ {
+		at(ms)
+		r.settle()
+		r.write(100)
+	}
+	if got := fmt.Sprint(frames()); got != "[2 3 2 2 2 2 2 2]" {
+		t.Errorf("frames when they were: %v", got)
+	}
+}
+
+// A comment that was left out counts once, however many sections miss it.
+func TestSampledCommentsCountOnceForTheRoom(t *testing.T) {
+	r := newLargeRoom(t, GatewayConfig{RoomTick: 80 * time.Millisecond, ChatPerViewer: 20})
+	r.room.online = 0
+	v := r.seat()
+	for range 2 * sections {
+		r.seat()
+	}
+	for range 100 {
+		r.say()
+	}
+	r.finish()
+	stays, _ := v.got(t)
+	if n := stays[0].sampled; n < 50 {
+		t.Fatalf("%d of 100 comments are left out", n)
+	} else if counted := testutil.ToFloat64(r.shard.gw.metrics.sampled); math.Abs(counted-float64(n)) > 0.5 {
+		t.Errorf("%v are counted, %d were left out", counted, n)
+	}
 }
