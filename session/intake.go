@@ -13,8 +13,12 @@ import (
 // frames that carry nothing cost the client six bytes each.
 const maxFragments = 2 * proto.MaxClientFrame
 
-// intakeBuffer is what one reading needs: what was held, and at least a whole frame beside it.
-const intakeBuffer = maxFragments + 2*(proto.MaxClientFrame+maxHeader)
+// turnBytes is how much is read of one client before the others have their turn: hundreds of the smallest
+// messages, each of which is answered.
+const turnBytes = 4 << 10
+
+// intakeBuffer is what one reading needs: what may be held, and what is read beside it.
+const intakeBuffer = maxFragments + proto.MaxClientFrame + maxHeader + turnBytes
 
 // maxControls is how many control frames of a client are taken from one reading. Each that stands in the
 // middle of a message costs a move of what the message has so far.

@@ -111,11 +111,13 @@ func (l *loop) ready(fd int, events uint32) error {
 		s.mu.Unlock()
 		return nil
 	}
-	held := 0
+	held, room := 0, l.buf
 	if !sock.deaf {
+		// What is left makes the socket ready again.
 		held = c.in.fill(l.buf)
+		room = l.buf[held : held+turnBytes]
 	}
-	n, err := rawRead(fd, l.buf[held:])
+	n, err := rawRead(fd, room)
 	s.mu.Unlock()
 	switch {
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):

@@ -1,11 +1,13 @@
 package session
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,7 +35,7 @@ func socketPair(t testing.TB, l *loop) (*fdSocket, int) {
 }
 
 // handLoop is a loop that the test drives, with one connection, and the other end of its socket.
-func handLoop(t *testing.T) (l *loop, c *Conn, theirs int) {
+func handLoop(t testing.TB) (l *loop, c *Conn, theirs int) {
 	t.Helper()
 	s, a := loneShard(t, GatewayConfig{})
 	var err error
@@ -49,7 +51,7 @@ func handLoop(t *testing.T) (l *loop, c *Conn, theirs int) {
 }
 
 // turn serves what is ready, and returns how many sockets were.
-func (l *loop) turn(t *testing.T) int {
+func (l *loop) turn(t testing.TB) int {
 	t.Helper()
 	events := make([]unix.EpollEvent, maxReady)
 	n, err := unix.EpollWait(l.epoll, events, 0)
@@ -118,6 +120,48 @@ func TestRefusedClientIsNotListenedToForLong(t *testing.T) {
 	}
 	if sent < lingerBytes/2 {
 		t.Errorf("closed after %d bytes", sent)
+	}
+}
+
+// Who sends many small messages at once has but a few answered before the others have their turn, and
+// is no slow consumer of answers that it reads.
+func TestFloodLeavesTheOthersTheirTurn(t *testing.T) {
+	l, c, theirs := handLoop(t)
+	flood := bytes.Repeat(clientFrame(final|binFrame, "x"), 9000)
+	if n, err := unix.Write(theirs, flood); n != len(flood) {
+		t.Fatalf("%d bytes fit: %v", n, err)
+	}
+	answers := make([]byte, 1<<20)
+	for turns := 1; l.turn(t) > 0; turns++ {
+		left, err := unix.IoctlGetInt(c.sock.(*fdSocket).fd, unix.TIOCINQ)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if read := len(flood) - left; read > turns*turnBytes {
+			t.Fatalf("%d bytes are read in %d turns", read, turns)
+		}
+		if _, err := unix.Read(theirs, answers); err != nil && !errors.Is(err, unix.EAGAIN) {
+			t.Fatal(err)
+		}
+	}
+	if c.over() {
+		t.Errorf("closed with %v", c.queue.end)
+	}
+}
+
+// BenchmarkLargestMessages is a message of the greatest length, read in turns.
+func BenchmarkLargestMessages(b *testing.B) {
+	l, _, theirs := handLoop(b)
+	message := clientFrame(final|binFrame, strings.Repeat(" ", proto.MaxClientFrame))
+	answers := make([]byte, 1<<20)
+	b.SetBytes(int64(len(message)))
+	for b.Loop() {
+		if n, err := unix.Write(theirs, message); n != len(message) {
+			b.Fatal(n, err)
+		}
+		for l.turn(b) > 0 {
+		}
+		_, _ = unix.Read(theirs, answers)
 	}
 }
 
