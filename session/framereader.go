@@ -37,6 +37,8 @@ func newFrameReader() (*frameReader, error) {
 		return nil, fmt.Errorf("make a reader of frames: %w", err)
 	}
 	r.ws.SetReadLimit(proto.MaxClientFrame)
+	r.ws.SetPingHandler(func(text string) error { return r.wire.owner.pinged(text) })
+	r.ws.SetPongHandler(func(text string) error { return r.wire.owner.ponged(text) })
 	return r, nil
 }
 

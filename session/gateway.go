@@ -61,8 +61,8 @@ type GatewayConfig struct {
 	MaxConns, MaxHandshakes, JoinRate int
 	// ConnsPerUser are the connections of one user on this gateway (8); the oldest is closed with 4009.
 	ConnsPerUser int
-	// CommandRate a second (20) and CommandBurst (40) limit a connection's commands. One that exceeds
-	// them for ExcessTimeout (10 s) is closed with 4029.
+	// CommandRate a second (20) and CommandBurst (40) limit a connection's commands, each ping or pong
+	// frame counting as one. One that exceeds them for ExcessTimeout (10 s) is closed with 4029.
 	CommandRate, CommandBurst int
 	ExcessTimeout             time.Duration
 	// BuyRate limits a user's flash_buy a second, over all connections here (5).

@@ -122,7 +122,7 @@ func (c *Conn) mayResume(now time.Time) (wait time.Duration, ok bool) {
 // calm is how long a connection must go without a refused command for its excess to be over.
 const calm = time.Second
 
-// pace limits one connection's commands. Owned by its reader.
+// pace limits one connection's commands, ping and pong frames. Owned by its reader.
 type pace struct {
 	limiter *rate.Limiter
 	// Since when commands have been refused without a calm second, and the last refusal.

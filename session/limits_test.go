@@ -114,6 +114,51 @@ func TestExcessIsAnsweredThenClosed(t *testing.T) {
 	<-stop
 }
 
+// Ping frames and junk meet the limit of commands; there are no pongs beyond it.
+func TestExcessOfWhateverIsClosed(t *testing.T) {
+	floods := map[string][]byte{
+		"ping frames": clientFrame(final|pingOpcode, "x"),
+		"pong frames": clientFrame(final|pongOpcode, "x"),
+		"malformed":   clientFrame(final|textFrame, "x"),
+		"empty":       clientFrame(final|textFrame, "{}"),
+	}
+	bothWays(t, func(t *testing.T, w *world) {
+		g := w.gateway(func(cfg *GatewayConfig) {
+			cfg.CommandRate, cfg.CommandBurst, cfg.ExcessTimeout = 1, 20, 300*time.Millisecond
+		})
+		for name, frame := range floods {
+			t.Run(name, func(t *testing.T) {
+				c := g.raw(t)
+				pongs, begun := 0, time.Now()
+				c.ws.SetPongHandler(func(string) error {
+					pongs++
+					return nil
+				})
+				stop, stopped := make(chan struct{}), make(chan struct{})
+				go func() {
+					defer close(stopped)
+					for {
+						select {
+						case <-stop:
+							return
+						case <-time.After(2 * time.Millisecond):
+							c.write(frame)
+						}
+					}
+				}()
+				if code := c.code(); code != CloseRateLimited {
+					t.Errorf("closed with %d", code)
+				}
+				close(stop)
+				<-stopped
+				if most := 21 + time.Since(begun).Seconds(); float64(pongs) > most || name == "ping frames" && pongs < 20 {
+					t.Errorf("%d pongs, at most %.0f should come", pongs, most)
+				}
+			})
+		}
+	})
+}
+
 func TestNinthConnectionReplacesTheOldest(t *testing.T) {
 	w := newWorld(t)
 	g := w.gateway()

@@ -67,6 +67,27 @@ func (c *Conn) message(kind int, data []byte) {
 	c.receive(data)
 }
 
+// pinged answers a ping frame, which costs as much as a command. Beyond the limit it is not answered: the
+// answer to a later one says as much.
+func (c *Conn) pinged(text string) error {
+	c.heard()
+	if _, excess, ok := c.pace.take(time.Now()); !ok {
+		c.exceeded(excess)
+		return nil
+	}
+	c.sendControl(frameBytes(websocket.PongMessage, []byte(text)))
+	return nil
+}
+
+// ponged takes a pong frame, which costs as much: we ask for few.
+func (c *Conn) ponged(string) error {
+	c.heard()
+	if _, excess, ok := c.pace.take(time.Now()); !ok {
+		c.exceeded(excess)
+	}
+	return nil
+}
+
 func (c *Conn) heard() { c.lastRead.Store(time.Now().UnixNano()) }
 
 // isNetError reports whether err is the socket's own.

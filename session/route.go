@@ -93,10 +93,15 @@ func (c *Conn) paced(kind, requestID string) bool {
 		return true
 	}
 	c.answer(kind, requestID, nil, ErrRateLimited.After(wait))
+	c.exceeded(excess)
+	return false
+}
+
+// exceeded closes the connection of a client that has sent too much for too long.
+func (c *Conn) exceeded(excess time.Duration) {
 	if excess >= c.gw.cfg.ExcessTimeout {
 		c.shut(CloseRateLimited, string(proto.ReasonRateLimited))
 	}
-	return false
 }
 
 // command checks one command and has it carried out.

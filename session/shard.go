@@ -188,10 +188,8 @@ func (s *shard) attachAsync(c *Conn, ws *websocket.Conn, w *wire) {
 	sock := newAsyncSocket(w.Conn, s.gw.cfg.WriteTimeout)
 	w.owner = c
 	ws.SetReadLimit(proto.MaxClientFrame)
-	ws.SetPongHandler(func(string) error {
-		c.heard()
-		return nil
-	})
+	ws.SetPingHandler(c.pinged)
+	ws.SetPongHandler(c.ponged)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.queue.spare = c.queue.limit / 4
