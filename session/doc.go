@@ -45,8 +45,8 @@
 //
 // From 1,000 viewers on, a busy room's viewers are eight sections that take turns over the tick, each
 // with all that came since its own last turn. So the load is even, and nobody waits for a walk
-// through the whole room: where that takes longer than the tick, a comment is late by one round instead of
-// two. What does not wait for the tick goes to all sections together.
+// through the whole room: where that takes longer than the tick, a comment is late by one round
+// instead of two. What does not wait for the tick goes to all sections together.
 //
 // Connections belong to shards, one a processor. A room hands a flush to each shard once; the shard
 // walks its own rows of the room's connections with bare writes that never block. Nothing is handed

@@ -3,8 +3,6 @@ package session
 import (
 	"sync/atomic"
 	"time"
-
-	"livecart/proto"
 )
 
 // flush is what a room hands to its shards at a time, for one section or all of them.
@@ -15,12 +13,6 @@ type flush struct {
 	expel    []string            // users whose connections are closed after it
 	walking  atomic.Int32        // shards that are not through with it
 	awaited  atomic.Bool         // the room waits for them with its next flush
-}
-
-// portion is what those viewers of a section are sent who have had the segments up to after.
-type portion struct {
-	after uint64
-	*broadcast
 }
 
 // of returns what a viewer of the section gets who has seen so much.
@@ -40,6 +32,16 @@ func (f *flush) walked() bool {
 	}
 	f.awaited.Store(true)
 	return f.walking.Load() == 0
+}
+
+// concerns reports whether the shard has viewers for whom there is something.
+func (f *flush) concerns(which []section, shard int) bool {
+	for i := range which {
+		if s := &which[i]; s.present[shard] > 0 && f.portions[s.index] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // settle flushes where that is due, else returns when it will be. Called with a.mu.
@@ -130,31 +132,6 @@ func (a *audience) calm(after uint64) bool {
 	return a.batch.empty() || a.batch.calm
 }
 
-// roomTick returns the time between two flushes of a busy room.
-func roomTick(fixed time.Duration, viewers int) time.Duration {
-	switch {
-	case fixed > 0:
-		return fixed
-	case viewers < 1000:
-		return 50 * time.Millisecond
-	case viewers <= 5000:
-		return 100 * time.Millisecond
-	}
-	return 250 * time.Millisecond
-}
-
-// calmTick returns the least time between two flushes of nothing but figures, where a large room is
-// otherwise quiet: each is a write to every viewer, and the next one replaces it.
-func calmTick(viewers int) time.Duration {
-	switch {
-	case viewers < 1000:
-		return 0
-	case viewers <= 5000:
-		return time.Second
-	}
-	return 2 * time.Second
-}
-
 // flush brings the snapshot up to the batch, and hands to the shards what the sections have not had yet.
 // Called with a.mu.
 func (a *audience) flush(now time.Time, which []section) {
@@ -182,79 +159,4 @@ func (a *audience) flush(now time.Time, which []section) {
 			a.hub.shards[shard].post(post{room: a, flush: f})
 		}
 	}
-}
-
-// concerns reports whether the shard has viewers for whom there is something.
-func (f *flush) concerns(which []section, shard int) bool {
-	for i := range which {
-		if s := &which[i]; s.present[shard] > 0 && f.portions[s.index] != nil {
-			return true
-		}
-	}
-	return false
-}
-
-// cut ends the segment that the batch has gathered, and brings the snapshot up to it. It returns who was
-// banned.
-func (a *audience) cut() (banned []string) {
-	if a.batch.empty() {
-		return nil
-	}
-	for _, ev := range a.batch.events {
-		a.snap.apply(ev)
-		if ev.Seq > 0 {
-			a.remember(ev)
-		}
-		if room := ev.GetRoomState().GetRoom(); room != nil {
-			a.now.Store(a.snap.w.Room)
-			a.hub.cfg.Rooms.Observe(room)
-		}
-		if w := a.snap.w; ev.GetProductUpdated() != nil && len(w.Shelf) < min(int(w.ShelfTotal), MaxWelcomeShelf) {
-			a.stale = true
-			a.nudge()
-		}
-		if s := ev.GetUserSanctioned(); s.GetKind() == proto.SanctionKind_SANCTION_KIND_BAN && !s.Lifted {
-			banned = append(banned, s.GetUser().GetId())
-		}
-	}
-	a.welcome, a.resumptions = [proto.Formats]*message{}, nil
-	a.newest++
-	a.recent = append(a.recent, segment{number: a.newest, since: a.batchSince, batch: a.batch})
-	a.batch, a.busy = batch{}, false
-	return banned
-}
-
-// waitedSince returns when the first event after a segment came.
-func (a *audience) waitedSince(after uint64) time.Time {
-	at := 0
-	for a.recent[at].number <= after {
-		at++
-	}
-	return a.recent[at].since
-}
-
-// forgetSegments drops those that every viewer was given.
-func (a *audience) forgetSegments() {
-	all := a.newest
-	for i := range a.sections {
-		if s := &a.sections[i]; s.online > 0 {
-			all = min(all, s.upto)
-		}
-	}
-	n := 0
-	for n < len(a.recent) && a.recent[n].number <= all {
-		n++
-	}
-	a.recent = append(a.recent[:0:0], a.recent[n:]...)
-}
-
-// remember keeps a numbered event for those who resume.
-func (a *audience) remember(ev *proto.Event) {
-	if n := len(a.tail); n > 0 && a.tail[n-1].Seq != ev.Seq-1 {
-		a.tail = nil
-	}
-	if len(a.tail) >= 2*MaxResume {
-		a.tail = append([]*proto.Event(nil), a.tail[len(a.tail)-MaxResume+1:]...)
-	}
-	a.tail = append(a.tail, ev)
 }

@@ -6,6 +6,12 @@ import (
 	"livecart/proto"
 )
 
+// portion is what those viewers of a section are sent who have had the segments up to after.
+type portion struct {
+	after uint64
+	*broadcast
+}
+
 // portioner makes the portions of one flush. What is the same for several sections is encoded once.
 // It is used with a.mu.
 type portioner struct {

@@ -10,8 +10,8 @@ const (
 )
 
 // section is a part of a room's viewers on this gateway. In a large busy room the sections are flushed
-// in turn over the tick, each with all that came since its own last flush: nobody waits for a walk through the
-// whole room, and the shards have an even load. Guarded by the audience's lock.
+// in turn over the tick, each with all that came since its own last flush: nobody waits for a walk
+// through the whole room, and the shards have an even load. Guarded by the audience's lock.
 type section struct {
 	index   int // fixed
 	online  int
@@ -20,14 +20,6 @@ type section struct {
 	entered []uint64  // segments after upto that are in the welcome of somebody who entered since; ascending
 	due     time.Time // when its next flush is, if the room is busy
 	budget  chatBudget
-}
-
-// segment is what came between two flushes of the room, whichever sections they were for. It is in the
-// snapshot. It is kept until all sections had it.
-type segment struct {
-	number uint64
-	since  time.Time // when its first event came
-	batch
 }
 
 // admit counts somebody in whose welcome contains the segments up to newest.
