@@ -17,7 +17,7 @@ import (
 func livecartBinary(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "livecart")
-	if said, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
+	if said, err := exec.Command("go", "build", "-ldflags", "-s -w", "-o", path, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v: %s", err, said)
 	}
 	return path

@@ -34,6 +34,7 @@ const screenshots = "LIVECART_SCREENSHOTS"
 // startBrowser starts a browser with an empty profile; it ends with the test.
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
+	t.Setenv("TMPDIR", stacktest.DataDir(t)) // takes the profiles, and what the browser forgets there
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(stacktest.Chrome(t)), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("lang", "en-US"),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
