@@ -13,9 +13,12 @@ import (
 // frames that carry nothing cost the client six bytes each.
 const maxFragments = 2 * proto.MaxClientFrame
 
-// turnBytes is how much is read of one client before the others have their turn: hundreds of the smallest
-// messages, each of which is answered.
-const turnBytes = 4 << 10
+// turnBytes is how much is read of one client before the others have their turn, excessBytes the same of
+// one that has just exceeded its pace: a few dozen of the smallest messages, each of which is answered.
+const (
+	turnBytes   = 4 << 10
+	excessBytes = 512
+)
 
 // intakeBuffer is what one reading needs: what may be held, and what is read beside it.
 const intakeBuffer = maxFragments + proto.MaxClientFrame + maxHeader + turnBytes

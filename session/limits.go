@@ -127,6 +127,7 @@ type pace struct {
 	limiter *rate.Limiter
 	// Since when commands have been refused without a calm second, and the last refusal.
 	since, last time.Time
+	refused     bool // the last one
 }
 
 func newPace(perSecond, burst int) pace {
@@ -135,7 +136,8 @@ func newPace(perSecond, burst int) pace {
 
 // take lets a command through, or returns how long to wait and for how long there has been excess.
 func (p *pace) take(now time.Time) (wait, excess time.Duration, ok bool) {
-	if wait, ok = allow(p.limiter, now); ok {
+	wait, ok = allow(p.limiter, now)
+	if p.refused = !ok; ok {
 		return 0, 0, true
 	}
 	if p.last.IsZero() || now.Sub(p.last) > calm {

@@ -115,7 +115,11 @@ func (l *loop) ready(fd int, events uint32) error {
 	if !sock.deaf {
 		// What is left makes the socket ready again.
 		held = c.in.fill(l.buf)
-		room = l.buf[held : held+turnBytes]
+		turn := turnBytes
+		if c.pace.refused {
+			turn = excessBytes
+		}
+		room = l.buf[held : held+turn]
 	}
 	n, err := rawRead(fd, room)
 	s.mu.Unlock()
