@@ -139,7 +139,8 @@ func (s *Server) first(ctx context.Context, n *notice) {
 		return
 	}
 	s.mu.Lock()
-	mine := !n.sending && !n.held && !n.due.After(time.Now())
+	// Run may have sent it by now: what the shop has taken is not in the queue any more.
+	mine := s.queue[n.id] == n && !n.sending && !n.held && !n.due.After(time.Now())
 	n.sending = n.sending || mine
 	s.mu.Unlock()
 	if !mine {
