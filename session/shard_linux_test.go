@@ -185,9 +185,11 @@ func BenchmarkTurnOfFloods(b *testing.B) {
 	}
 }
 
-// BenchmarkLargestMessages is a message of the greatest length, read in turns.
+// BenchmarkLargestMessages is a message of the greatest length, read in turns, of a client that keeps its
+// pace.
 func BenchmarkLargestMessages(b *testing.B) {
-	l, _, theirs := handLoop(b)
+	l, c, theirs := handLoop(b)
+	c.pace = newPace(1<<30, 1<<30)
 	message := clientFrame(final|binFrame, strings.Repeat(" ", proto.MaxClientFrame))
 	answers := make([]byte, 1<<20)
 	b.SetBytes(int64(len(message)))
