@@ -362,14 +362,13 @@ func (g *Gateway) accept(w http.ResponseWriter, r *http.Request) error {
 	if g.Ready() != nil {
 		c.shut(CloseRestart, restartText) // it has begun to drain or has failed, maybe before it could see c
 	}
-	if err = ready(); err == nil {
-		err = home.attach(c, ws, under)
-	}
-	if err != nil {
+	if err := ready(); err != nil {
 		g.cfg.Log.Warn("a viewer was turned away", "err", err)
 		under.Close()
 		c.shutAtOnce()
+		return nil
 	}
+	home.attach(c, ws, under)
 	return nil
 }
 

@@ -167,25 +167,16 @@ type fdSocket struct {
 	lingered int
 }
 
-// adopt makes the descriptor under w the loop's, which reads c from it. False where that is not
-// plain TCP; it is unchanged then.
-func (l *loop) adopt(c *Conn, w *wire) (adopted bool, err error) {
+// adopt makes the descriptor under w the loop's, which reads c from it. False where that is not plain
+// TCP, or where descriptors or watches have run out; it is unchanged then, and Go's own poller has it.
+func (l *loop) adopt(c *Conn, w *wire) bool {
 	tcp, ok := w.Conn.(*net.TCPConn)
 	if !ok {
-		return false, nil
+		return false
 	}
-	defer tcp.Close() // Go's descriptor; the connection lives on in ours
-	raw, err := tcp.SyscallConn()
+	fd, err := duplicate(tcp)
 	if err != nil {
-		return false, fmt.Errorf("take a socket over: %w", err)
-	}
-	fd := -1
-	var failed error
-	err = raw.Control(func(theirs uintptr) {
-		fd, failed = unix.FcntlInt(theirs, unix.F_DUPFD_CLOEXEC, 0)
-	})
-	if err = errors.Join(err, failed); err != nil {
-		return false, fmt.Errorf("take a socket over: %w", err)
+		return false
 	}
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentBytes)
 	l.shard.mu.Lock()
@@ -197,10 +188,23 @@ func (l *loop) adopt(c *Conn, w *wire) (adopted bool, err error) {
 	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: int32(fd)}); err != nil {
 		l.byFD[fd] = nil
 		unix.Close(fd)
-		return true, fmt.Errorf("watch a socket: %w", err)
+		return false
 	}
+	defer tcp.Close() // Go's descriptor; the connection lives on in ours
 	c.begin(&fdSocket{loop: l, fd: fd}, w.answer)
-	return true, nil
+	return true
+}
+
+func duplicate(tcp *net.TCPConn) (fd int, err error) {
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	var failed error
+	err = raw.Control(func(theirs uintptr) {
+		fd, failed = unix.FcntlInt(theirs, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	return fd, errors.Join(err, failed)
 }
 
 func (s *fdSocket) watch(events uint32) {

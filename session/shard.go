@@ -172,15 +172,11 @@ func (s *shard) pause() {
 }
 
 // attach gives c its socket: the answer to the handshake and what is queued go out, and what comes is
-// read. Where it fails the socket is closed, and c is to be dropped.
-func (s *shard) attach(c *Conn, ws *websocket.Conn, w *wire) error {
-	if s.loop != nil {
-		if adopted, err := s.loop.adopt(c, w); adopted || err != nil {
-			return err
-		}
+// read, by goroutines where the loop cannot.
+func (s *shard) attach(c *Conn, ws *websocket.Conn, w *wire) {
+	if s.loop == nil || !s.loop.adopt(c, w) {
+		s.attachAsync(c, ws, w)
 	}
-	s.attachAsync(c, ws, w)
-	return nil
 }
 
 // attachAsync has goroutines read and write.

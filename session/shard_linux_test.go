@@ -366,6 +366,21 @@ func TestGatewayThatCannotReadItsSocketsEnds(t *testing.T) {
 	}
 }
 
+// A socket that a loop cannot take, as descriptors or watches have run out, is served by goroutines.
+func TestSocketsThatALoopCannotTakeAreServed(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway()
+	for _, s := range g.shards {
+		breakEpoll(t, s.loop)
+	}
+	for range 2 * len(g.shards) {
+		c := g.dial(t, dial{})
+		c.welcome()
+		c.send(ping("served"))
+		c.reply("served")
+	}
+}
+
 // breakEpoll puts something else in the place of the loop's epoll instance. The instance lives on, so
 // that its next event wakes the loop.
 func breakEpoll(t *testing.T, l *loop) {
