@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -164,8 +165,11 @@ func NewGateway(cfg GatewayConfig) (*Gateway, error) {
 			// No ReadBufferSize: the handshake's buffer will do, which a loop lets go.
 			WriteBufferSize: 512, // the handshake and control frames
 			WriteBufferPool: new(sync.Pool),
-			Subprotocols:    proto.Subprotocols[:],
 			CheckOrigin:     func(*http.Request) bool { return true }, // checked before, with a clear answer
+			// ServeHTTP answers.
+			Error: func(w http.ResponseWriter, _ *http.Request, _ int, _ error) {
+				w.Header().Set("Sec-WebSocket-Version", "13")
+			},
 		},
 	}
 	shards := runtime.GOMAXPROCS(0)
@@ -339,9 +343,14 @@ func (g *Gateway) accept(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer release()
 	under := new(wire)
-	ws, err := g.upgrader.Upgrade(hijacker{w, under}, r, nil)
+	ws, err := g.upgrader.Upgrade(hijacker{w, under}, r, http.Header{"Sec-Websocket-Protocol": {format.String()}})
+	if err != nil && under.Conn != nil {
+		// Bytes came right behind the request, and the upgrader has closed the socket.
+		g.metrics.refused.WithLabelValues(string(proto.ReasonMalformedFrame)).Inc()
+		return nil
+	}
 	if err != nil {
-		return nil // the upgrader has answered
+		return notUpgraded(err)
 	}
 	if served = g.admit(); !served {
 		under.turnAway(CloseRestart, restartText)
@@ -370,6 +379,15 @@ func (g *Gateway) accept(w http.ResponseWriter, r *http.Request) error {
 	}
 	home.attach(c, ws, under)
 	return nil
+}
+
+// notUpgraded tells a client what is wrong with its handshake.
+func notUpgraded(err error) error {
+	var theirs websocket.HandshakeError
+	if !errors.As(err, &theirs) {
+		return err
+	}
+	return proto.Refuse(proto.ReasonMalformedFrame, "%s", strings.TrimPrefix(theirs.Error(), "websocket: "))
 }
 
 // full refuses a handshake, with a wait of its own.
@@ -403,12 +421,12 @@ func (g *Gateway) enterRoom(ctx context.Context, v Viewer, roomID string) (a *au
 }
 
 // negotiate returns the format of the first subprotocol that the client asks for and we have, in
-// our order.
+// our order. The list may come in several header lines.
 func negotiate(r *http.Request) (proto.Format, bool) {
-	asked := websocket.Subprotocols(r)
+	asked := strings.Split(strings.Join(r.Header.Values("Sec-WebSocket-Protocol"), ","), ",")
 	for f, ours := range proto.Subprotocols {
 		for _, theirs := range asked {
-			if theirs == ours {
+			if strings.TrimSpace(theirs) == ours {
 				return proto.Format(f), true
 			}
 		}

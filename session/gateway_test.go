@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"livecart/proto"
 )
@@ -125,6 +127,66 @@ func TestHandshakeIsRefused(t *testing.T) {
 			t.Errorf("status %d", resp.StatusCode)
 		}
 	})
+}
+
+func TestBadHandshakeIsAnsweredWithAProblem(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway()
+	for name, spoil := range map[string]func(http.Header){
+		"other version": func(h http.Header) { h.Set("Sec-WebSocket-Version", "8") },
+		"no version":    func(h http.Header) { h.Del("Sec-WebSocket-Version") },
+		"short key":     func(h http.Header) { h.Set("Sec-WebSocket-Key", "AAAA") },
+		"no key":        func(h http.Header) { h.Del("Sec-WebSocket-Key") },
+	} {
+		request, err := http.NewRequest(http.MethodGet, g.url+"/v1/rooms/demo/ws", nil)
+		w.must(err)
+		request.Header = http.Header{
+			"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"},
+			"Sec-Websocket-Key": {"AAAAAAAAAAAAAAAAAAAAAA=="}, "Sec-Websocket-Protocol": {proto.JSON.String()},
+		}
+		spoil(request.Header)
+		resp, err := http.DefaultClient.Do(request)
+		w.must(err)
+		body, err := io.ReadAll(resp.Body)
+		w.must(err)
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusBadRequest || resp.Header.Get("Content-Type") != "application/problem+json" ||
+			resp.Header.Get("Sec-WebSocket-Version") != "13" || !strings.Contains(string(body), `"reason":"malformed_frame"`) {
+			t.Errorf("%s: status %d, %v, body %s", name, resp.StatusCode, resp.Header, body)
+		}
+	}
+}
+
+func TestSubprotocolsComeInAnyHeaderLine(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway()
+	d := websocket.Dialer{HandshakeTimeout: patience}
+	ws, _, err := d.Dial(dial{}.url(g.url), http.Header{"Sec-Websocket-Protocol": {"chat, superchat", proto.JSON.String()}})
+	w.must(err)
+	defer ws.Close()
+	if ws.Subprotocol() != proto.JSON.String() {
+		t.Errorf("speaks %q", ws.Subprotocol())
+	}
+}
+
+// Who sends before the handshake is answered is cut off, and counted.
+func TestBytesBehindTheRequestAreARefusedHandshake(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(g.url, "http://"))
+	w.must(err)
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	_, err = fmt.Fprintf(conn, "GET /v1/rooms/demo/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: %s\r\n\r\nx", proto.JSON)
+	w.must(err)
+	if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil {
+		t.Error("it is answered")
+	}
+	eventually(t, "it is counted", func() bool {
+		return testutil.ToFloat64(g.metrics.refused.WithLabelValues(string(proto.ReasonMalformedFrame))) == 1
+	})
+	eventually(t, "nothing is left of it", func() bool { return g.open.Load() == 0 && g.handshakes.Load() == 0 })
 }
 
 func TestCommentsReachBothGatewaysAndFormats(t *testing.T) {
