@@ -82,7 +82,9 @@
 //	1001 idle              silent for IdleTimeout
 //	1002, 1007             against RFC 6455; a text that is not UTF-8
 //	1008                   a message that took MessageTimeout to come, or came in too many fragments; or 65 control
-//	                       frames at once
+//	                       frames at once. The loop's alone: under TLS a message may take its time, even if only half
+//	                       a header of it came, until the connection is idle
+//	1008 memory            messages that have not come whole take more than 128 MiB on a shard
 //	1009                   a message of more than 16 KiB
 //	1011 internal          the welcome could not be made
 //	1012 restart           drain
@@ -90,7 +92,8 @@
 //	4003 banned            a ban in this room
 //	4008 slow_consumer     a full queue or backlog, or a message that could not be written in WriteTimeout
 //	4009 replaced          the user's ninth connection closes the first
-//	4029 rate_limited      10 s of excess commands
+//	4029 rate_limited      10 s of excess commands, each message without one and each ping or pong frame counting
+//	                       as a command
 //
 // A resume spans 500 numbered events and 64 KiB; a welcome has at most 16 KiB, 30 comments and 20
 // entries of the shelf.
