@@ -37,8 +37,9 @@ type notice struct {
 	sending       bool
 	duplicates    int
 	forge         bool
-	forgedOnly    bool // the forged notice of a payment that is not told of
-	held          bool // waits for another one to overtake it
+	forgedOnly    bool          // the forged notice of a payment that is not told of
+	held          bool          // waits for another one to overtake it
+	tried         chan struct{} // closed when it was sent for the first time, taken or not
 }
 
 func (s *Server) noticeOf(e *payEntry) (*notice, error) {
@@ -47,7 +48,7 @@ func (s *Server) noticeOf(e *payEntry) (*notice, error) {
 		EventID: r.EventID, TransactionID: r.TransactionID, PaymentID: e.PaymentID, Kind: cart.PaymentSucceeded,
 		Amount: r.Amount, Currency: r.Currency, PaidAt: time.UnixMilli(r.PaidAtMs),
 	}.Body()
-	return &notice{id: r.EventID, paymentID: e.PaymentID, body: body, due: time.UnixMilli(e.DueMs)}, err
+	return &notice{id: r.EventID, paymentID: e.PaymentID, body: body, due: time.UnixMilli(e.DueMs), tried: make(chan struct{})}, err
 }
 
 func (s *Server) declineOf(e *declineEntry) (*notice, error) {
@@ -56,7 +57,7 @@ func (s *Server) declineOf(e *declineEntry) (*notice, error) {
 		EventID: e.EventID, PaymentID: e.PaymentID, Kind: cart.PaymentDeclined,
 		Amount: p.Amount, Currency: p.Currency, PaidAt: time.UnixMilli(e.AtMs),
 	}.Body()
-	return &notice{id: e.EventID, paymentID: e.PaymentID, body: body, due: time.UnixMilli(e.AtMs)}, err
+	return &notice{id: e.EventID, paymentID: e.PaymentID, body: body, due: time.UnixMilli(e.AtMs), tried: make(chan struct{})}, err
 }
 
 // resume finds where in the schedule a notice stands after a restart. One whose time has come is sent at
@@ -139,17 +140,24 @@ func (s *Server) first(ctx context.Context, n *notice) {
 		return
 	}
 	s.mu.Lock()
-	// Run may have sent it by now: what the shop has taken is not in the queue any more.
-	mine := s.queue[n.id] == n && !n.sending && !n.held && !n.due.After(time.Now())
+	// Run may be sending it, or have sent it by now: what the shop has taken is not in the queue any more.
+	queued := s.queue[n.id] == n
+	theirs := queued && n.sending
+	mine := queued && !n.sending && !n.held && !n.due.After(time.Now())
 	n.sending = n.sending || mine
 	s.mu.Unlock()
-	if !mine {
-		return
-	}
 	// A payer who leaves does not take the notice along.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), firstWait)
 	defer cancel()
-	s.deliver(ctx, n)
+	switch {
+	case mine:
+		s.deliver(ctx, n)
+	case theirs:
+		select {
+		case <-n.tried:
+		case <-ctx.Done():
+		}
+	}
 }
 
 // deliver sends a notice once, and what its behaviour sends besides, and decides when it is sent again.
@@ -174,6 +182,11 @@ func (s *Server) deliver(ctx context.Context, n *notice) {
 	defer s.mu.Unlock()
 	defer s.poke()
 	n.sending, n.held = false, false
+	select {
+	case <-n.tried:
+	default:
+		close(n.tried)
+	}
 	s.release(n)
 	switch {
 	case n.forgedOnly:

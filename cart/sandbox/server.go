@@ -178,7 +178,7 @@ func (s *Server) take(p *payment, b Behaviour, now time.Time) (receipt, *notice,
 	}
 	if b.Never {
 		if b.Forge {
-			s.enqueue(&notice{id: "forged " + n.id, paymentID: n.paymentID, body: n.body, due: due, forgedOnly: true}, b)
+			s.enqueue(&notice{id: "forged " + n.id, paymentID: n.paymentID, body: n.body, due: due, forgedOnly: true, tried: make(chan struct{})}, b)
 		}
 		return r, nil, nil
 	}
