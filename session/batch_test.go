@@ -252,12 +252,12 @@ func TestFiguresAloneWaitLongerInALargeRoom(t *testing.T) {
 		wait   time.Duration
 	}{
 		{"figures of a small room", 999, []*proto.Event{stats, likes}, 50 * time.Millisecond},
-		// There the first section has its turn soon after the flush for all.
-		{"of a larger one", 1000, []*proto.Event{stats, joiner, likes}, 900*time.Millisecond + 100*time.Millisecond/sections},
-		{"of a huge one", 5001, []*proto.Event{stats}, 1750*time.Millisecond + 250*time.Millisecond/sections},
-		{"a comment among them", 5001, []*proto.Event{stats, said, likes}, 250 * time.Millisecond / sections},
-		{"figures after a comment", 5001, []*proto.Event{said, stats}, 250 * time.Millisecond / sections},
-		{"stock", 5001, []*proto.Event{stock}, 250 * time.Millisecond / sections},
+		// There the first section has its turn half a tick after the flush for all.
+		{"of a larger one", 1000, []*proto.Event{stats, joiner, likes}, 900*time.Millisecond + 100*time.Millisecond/2},
+		{"of a huge one", 5001, []*proto.Event{stats}, 1750*time.Millisecond + 250*time.Millisecond/2},
+		{"a comment among them", 5001, []*proto.Event{stats, said, likes}, 250 * time.Millisecond / 2},
+		{"figures after a comment", 5001, []*proto.Event{said, stats}, 250 * time.Millisecond / 2},
+		{"stock", 5001, []*proto.Event{stock}, 250 * time.Millisecond / 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, a := loneShard(t, GatewayConfig{})
@@ -267,7 +267,10 @@ func TestFiguresAloneWaitLongerInALargeRoom(t *testing.T) {
 			for i := range a.sections {
 				s := &a.sections[i]
 				s.online = tc.online / sections
-				s.flushed(begun, a.newest, roomTick(0, a.online), begun, a.online >= sectionsFrom)
+				s.due = begun.Add(roomTick(0, a.online))
+				if a.online >= sectionsFrom {
+					s.due = s.nextTurn(begun, begun, roomTick(0, a.online), true)
+				}
 			}
 			for _, ev := range tc.events {
 				a.enqueue(ev, begun)

@@ -58,7 +58,7 @@ func (a *audience) settle(now time.Time) (due time.Time, waiting bool) {
 	// keep up with gathers here, where it is merged, sampled and encoded once.
 	for a.waits() {
 		if !a.written.walked() {
-			a.busy = true
+			a.busy = !a.batch.empty()
 			break
 		}
 		which, turn := a.next(now)
@@ -145,7 +145,11 @@ func (a *audience) flush(now time.Time, which []section) {
 			f.portions[s.index] = p.portions(s, now)
 			f.since = earliest(f.since, a.waitedSince(s.upto))
 		}
-		s.flushed(now, a.newest, tick, a.origin, a.online >= sectionsFrom)
+		due := now.Add(tick)
+		if a.online >= sectionsFrom {
+			due = s.nextTurn(now, a.origin, tick, len(which) == sections)
+		}
+		s.flushed(a.newest, due)
 	}
 	a.forgetSegments()
 	a.written = f

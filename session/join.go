@@ -102,7 +102,7 @@ func (r *lateMessage) encode() error {
 
 // admit puts c into its row, with the welcome queued. Called with a.mu.
 func (a *audience) admit(c *Conn, welcome func()) {
-	s, section := c.shard, emptiest(a.sections[:])
+	s, section := c.shard, emptiest(a.sections[:], c.shard.index)
 	s.mu.Lock()
 	welcome()
 	c.section, c.seen = section, a.newest

@@ -1,6 +1,9 @@
 package session
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 const (
 	// sections is into how many parts a room's viewers are divided.
@@ -44,23 +47,31 @@ func (s *section) leave(shard int) {
 	s.present[shard]--
 }
 
-// flushed notes a flush at now, up to the newest segment. The turns of a large room's sections are
-// spread over the tick, counted from an origin of the room's own.
-func (s *section) flushed(now time.Time, newest uint64, tick time.Duration, origin time.Time, large bool) {
-	s.upto, s.entered = newest, nil
-	s.due = now.Add(tick)
-	if large {
-		turn := time.Duration(s.index) * tick / sections
-		s.due = s.due.Add(-((now.Sub(origin) - turn + tick) % tick))
-	}
+// flushed notes a flush up to the newest segment, after which the section is due when a tick has passed.
+func (s *section) flushed(newest uint64, due time.Time) {
+	s.upto, s.entered, s.due = newest, nil, due
 }
 
-// emptiest returns the section with the fewest viewers.
-func emptiest(of []section) *section {
+// nextTurn returns when a section of a large room has its turn after a flush at now. The turns are spread
+// over the tick, counted from an origin of the room's own. After a flush for all sections one that would
+// come at once is left out: it would be a second write to the same viewers.
+func (s *section) nextTurn(now, origin time.Time, tick time.Duration, all bool) time.Time {
+	turn := time.Duration(s.index) * tick / sections
+	wait := tick - (now.Sub(origin)-turn+tick)%tick
+	if all && wait < tick/2 {
+		wait += tick
+	}
+	return now.Add(wait)
+}
+
+// emptiest returns the section for one more viewer of a shard: the one with the fewest of them, so that all
+// shards have something to write for each section, and among those the smallest.
+func emptiest(of []section, shard int) *section {
 	least := &of[0]
 	for i := range of {
-		if of[i].online < least.online {
-			least = &of[i]
+		s := &of[i]
+		if n := cmp.Compare(s.present[shard], least.present[shard]); n < 0 || n == 0 && s.online < least.online {
+			least = s
 		}
 	}
 	return least
