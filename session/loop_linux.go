@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,8 @@ type loop struct {
 	epoll int
 	file  *os.File
 	raw   syscall.RawConn
+	// Run's, for the other goroutines while there is always something to read.
+	yielder *yielder
 
 	stopping atomic.Bool
 
@@ -58,24 +61,34 @@ func newLoop(s *shard) (*loop, error) {
 		l.file.Close()
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
+	if l.yielder, err = newYielder(); err != nil {
+		l.file.Close()
+		return nil, err
+	}
 	return l, nil
 }
 
 func (l *loop) stop() {
 	l.stopping.Store(true)
 	l.file.Close()
+	l.yielder.close()
 }
 
 // run reads until stop is called. An error is not one of a socket's: nothing is read any more.
 func (l *loop) run() error {
 	events := make([]unix.EpollEvent, maxReady)
+	rested := time.Now()
 	for {
-		n := 0
+		n, waited := 0, false
 		var failed error
 		err := l.raw.Read(func(fd uintptr) bool {
 			n, failed = unix.EpollWait(int(fd), events, 0)
+			waited = waited || n == 0
 			return n != 0
 		})
+		if waited {
+			rested = time.Now()
+		}
 		switch {
 		case l.stopping.Load():
 			return nil
@@ -87,6 +100,10 @@ func (l *loop) run() error {
 		for _, ev := range events[:max(n, 0)] {
 			if err := l.ready(int(ev.Fd), ev.Events); err != nil {
 				return err
+			}
+			if time.Since(rested) >= yieldEvery {
+				l.yielder.yield()
+				rested = time.Now()
 			}
 		}
 	}

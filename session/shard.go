@@ -45,9 +45,12 @@ type shard struct {
 	backlog, maxBacklog int
 }
 
-// yieldEvery is how long a shard may write before all others at least had a chance to be served: the
-// requests, NATS and Redis, from which the next flush comes.
+// yieldEvery is how long a shard may write, or its loop read, before all others at least had a chance to
+// be served: the requests, NATS and Redis, from which the next flush comes.
 const yieldEvery = 2 * time.Millisecond
+
+// yieldMost is the longest that a shard waits for its next turn by that.
+const yieldMost = 500 * time.Microsecond
 
 // row is the connections of one section of a room on one shard. Guarded by the shard's lock.
 type row struct{ conns []*Conn }

@@ -1,17 +1,19 @@
 package session
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // yielder lets all goroutines have a turn that could have one, those among them whose sockets have
 // become ready meanwhile. runtime.Gosched does not: while anything can run, Go's scheduler looks at its
-// poller no oftener than every 10 ms. A goroutine that waits for a descriptor makes it look at once, and
-// ours is ready by then.
+// poller no oftener than every 10 ms. When a goroutine waits for a descriptor and nothing else can run, it
+// looks at once, and ours is ready by then. Where others do run all the time, yieldMost ends the wait.
 type yielder struct {
 	file *os.File
 	raw  syscall.RawConn
@@ -35,7 +37,8 @@ func (y *yielder) close() { y.file.Close() }
 // yield returns when others had their turn. One goroutine at a time may call it.
 func (y *yielder) yield() {
 	signalled := false
-	// It fails once the yielder is closed, and then has nothing to do.
+	// It fails once the yielder is closed, as does the wait below, and then there is nothing to do.
+	_ = y.file.SetReadDeadline(time.Now().Add(yieldMost))
 	_ = y.raw.Read(func(fd uintptr) bool {
 		if signalled {
 			return true
@@ -47,5 +50,4 @@ func (y *yielder) yield() {
 	})
 }
 
-// addOne is 1 as eight bytes, with zeros wherever a machine has its low byte.
-var addOne = []byte{1, 0, 0, 0, 0, 0, 0, 0}
+var addOne = binary.NativeEndian.AppendUint64(nil, 1)

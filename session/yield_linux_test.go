@@ -54,3 +54,32 @@ func TestBusyShardLetsSocketsBeServed(t *testing.T) {
 	r.Close()
 	<-done
 }
+
+// Who has work all the time does not keep the shard from its own.
+func TestBusyShardHasItsTurnBesideOthers(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	y, err := newYielder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer y.close()
+	const turn, yields = 100 * time.Microsecond, 50
+	var turns, stop atomic.Int32
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ; stop.Load() == 0; turns.Add(1) {
+			for begun := time.Now(); time.Since(begun) < turn; {
+			}
+			runtime.Gosched()
+		}
+	}()
+	for range yields {
+		y.yield()
+	}
+	stop.Store(1)
+	<-done
+	if most, turns := 3*yields*int(yieldMost/turn), int(turns.Load()); turns > most {
+		t.Errorf("%d turns of another goroutine in %d yields, want at most %d", turns, yields, most)
+	}
+}
