@@ -114,21 +114,21 @@
 // cores (a bare write(2) to a loopback socket takes 11 us there, half of it the receiver's side, which a
 // network card would spare; other machines did one in 5 us). The generator had the other core.
 //
-//	a flush for one viewer, 250 ms tick      18 us   10,000 viewers, 50 comments/s: 54,000 frames a CPU-second
-//	the same with the core at its limit      12 us   83,000 frames a CPU-second, nearly nine tenths of the time in write(2)
-//	a join, anonymous; with an HS256 token   150 us; 190 us
-//	memory of an idle viewer                 2.4 to 3.2 KiB, and 4 KiB of the kernel's
+//	a flush for one viewer, 250 ms tick      17 us   10,000 viewers, 50 comments/s: 57,000 frames a CPU-second
+//	the same with the core at its limit      15 us   65,000 frames a CPU-second, most of the time in write(2)
+//	a join, anonymous; with an HS256 token   150 us; 230 us
+//	memory of an idle viewer                 2.1 to 3.2 KiB, and 4 KiB of the kernel's
 //	a comment of 120 bytes in NATS           212 bytes for each gateway (BenchmarkRoomBytes)
 //
 // Cores. Above 5,000 viewers a gateway writes four times a second to each, whatever is said in the room.
-// 54,000 frames make 13,500 viewers a core at its limit; planned at 60 %, 8,000. So 1.5 million
-// viewers take 188 cores: 24 gateways of 8 cores, 62,500 viewers each.
+// 57,000 frames make 14,000 viewers a core at its limit; planned at a little less than 60 %, 8,000. So
+// 1.5 million viewers take 188 cores: 24 gateways of 8 cores, 62,500 viewers each.
 //
 // Memory. 62,500 times 3.2 KiB are 200 MB, the kernel's sockets 250 MB, BacklogBytes and what the room
 // itself needs another 300 MB: 1 GiB a gateway.
 //
 // Joins. When everybody comes within a minute, seven of ten in the first third, each gateway has 2,200
-// joins a second for 20 s: a third of a core, below JoinRate. When a gateway dies its 62,500 viewers come
+// joins a second for 20 s: half a core, below JoinRate. When a gateway dies its 62,500 viewers come
 // to the 23 others, 2,700 each; the clients spread themselves over seconds, and JoinRate bounds the rest.
 //
 // Network. 20 comments a second of 190 bytes are 4 kB/s a viewer: 2 Gbit/s a gateway. This is the first
