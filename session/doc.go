@@ -24,11 +24,11 @@
 // # What a viewer may miss
 //
 // Events have a [Class]. State and gifts are never dropped. Counters are replaced by later ones
-// within one flush. Comments are sampled once a room and flush, down to what a person can read, and
-// each frame says in sampled how many were left out; those of host and moderators and the pinned one
-// stay first, then those of viewers who gave a gift or paid for an order since the room was opened
-// here. Whose comment it is has it in the reply. Every comment that came here is either in the frame or in that count, for each viewer
-// alike, whenever it joined; one that NATS lost is nowhere but in the history.
+// within one flush. Comments are sampled once a flush, down to what a person can read, and each frame
+// says in sampled how many were left out; those of host and moderators and the pinned one stay first,
+// then those of viewers who gave a gift or paid for an order since the room was opened here. Whose
+// comment it is has it in the reply. Every comment that came here is either in the frame or in that
+// count, for each viewer alike, whenever it joined; one that NATS lost is nowhere but in the history.
 //
 // A viewer whose socket is full loses comments first, a whole flush at a time, and is told in skipped
 // how many. What may not be dropped waits for it: when that is more than its queue holds (256 KiB by
@@ -81,9 +81,9 @@
 //
 //	1001 idle              silent for IdleTimeout
 //	1002, 1007             against RFC 6455; a text that is not UTF-8
-//	1008                   a message that took MessageTimeout to come, or came in too many fragments; or 65 control
-//	                       frames at once. The loop's alone: under TLS a message may take its time, even if only half
-//	                       a header of it came, until the connection is idle
+//	1008                   a message that took MessageTimeout to come, or came in too many fragments; or
+//	                       65 control frames at once. The loop's alone: under TLS a message may take its
+//	                       time, even if only half a header of it came, until the connection is idle
 //	1008 memory            messages that have not come whole take more than 128 MiB on a shard
 //	1009                   a message of more than 16 KiB
 //	1011 internal          the welcome could not be made
