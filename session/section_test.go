@@ -369,19 +369,18 @@ func TestSectionsThatHadTheCommentWaitWithTheFigures(t *testing.T) {
 	r.say()
 	r.write(100)
 	r.hear(&proto.Event{Event: &proto.Event_RoomStats{RoomStats: new(proto.RoomStats)}})
-	for ms := 41; ms < 960; ms++ {
-		at(ms)
-		r.settle()
-		r.write(100)
+	pass := func(from, to int) {
+		for ms := from; ms < to; ms++ {
+			at(ms)
+			r.settle()
+			r.write(100)
+		}
 	}
+	pass(41, 960)
 	if got := fmt.Sprint(frames()); got != "[2 2 2 2 2 2 2 2]" {
 		t.Errorf("frames before the figures are due: %v", got)
 	}
-	for ms := 960; ms < 1200; ms++ {
-		at(ms)
-		r.settle()
-		r.write(100)
-	}
+	pass(960, 1200)
 	if got := fmt.Sprint(frames()); got != "[2 2 2 2 3 2 2 2]" {
 		t.Errorf("frames when they were: %v", got)
 	}
