@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,16 +62,17 @@ func (l RoomList) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads a list or one word.
 func (l *RoomList) UnmarshalJSON(data []byte) error {
-	var word string
-	if json.Unmarshal(data, &word) == nil {
-		*l = nil
-		if word != "" {
-			*l = RoomList{word}
-		}
-		return nil
-	}
 	var list []string
-	if err := json.Unmarshal(data, &list); err != nil {
+	var err error
+	if bytes.HasPrefix(data, []byte("[")) {
+		err = json.Unmarshal(data, &list)
+	} else {
+		var word string
+		if err = json.Unmarshal(data, &word); word != "" {
+			list = RoomList{word}
+		}
+	}
+	if err != nil {
 		return errors.New(`rooms is a list of room ids or "*"`)
 	}
 	*l = list
