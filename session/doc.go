@@ -56,12 +56,13 @@
 // shards are not through with a flush the room gathers the next one, whatever its tick: a gateway
 // that has too much to do sends fewer, larger frames, later, and piles nothing up.
 //
-// On Linux a connection has no goroutine and no buffer of its own. Its descriptor is taken from Go's
-// poller after the handshake; each shard's loop reads all of its sockets with one goroutine, one
-// buffer and one gorilla connection, which is fed whole messages only ([RFC 6455] fragments and partial
-// frames wait in the connection, at most MessageTimeout). A descriptor is read, written and closed with
-// the shard's lock held, so that none is used after another connection got its number. Elsewhere, and
-// under TLS that ends here, two goroutines serve each socket, with the same tests.
+// On Linux a connection has no goroutine and no buffer of its own. A [HandshakeListener] answers nearly all
+// handshakes, and Go's poller never knows of their descriptors; those that come over net/http are taken from
+// it after the upgrade. Each shard's loop reads all of its sockets with one goroutine, one buffer and one
+// gorilla connection, which is fed whole messages only ([RFC 6455] fragments and partial frames wait in the
+// connection, at most MessageTimeout). A descriptor is read, written and closed with the
+// shard's lock held, so that none is used after another connection got its number. Elsewhere, and under TLS
+// that ends here, two goroutines serve each socket, with the same tests.
 //
 // Pings, idle connections, ends of tokens and of patience are found by one sweep a shard.
 //

@@ -185,16 +185,34 @@ type fdSocket struct {
 }
 
 // adopt makes the descriptor under w the loop's, which reads c from it. False where that is not plain
-// TCP, or where descriptors or watches have run out; it is unchanged then, and Go's own poller has it.
+// TCP, or where descriptors or watches have run out: Go's own poller has it then.
 func (l *loop) adopt(c *Conn, w *wire) bool {
-	tcp, ok := w.Conn.(*net.TCPConn)
-	if !ok {
-		return false
+	switch conn := w.Conn.(type) {
+	case *bareConn:
+		if l.take(c, conn.fd, w.answer) {
+			conn.release()
+			return true
+		}
+		if plain, err := conn.plain(); err == nil {
+			w.Conn = plain
+		}
+	case *net.TCPConn:
+		fd, err := duplicate(conn)
+		if err != nil {
+			return false
+		}
+		if l.take(c, fd, w.answer) {
+			conn.Close() // Go's descriptor; the connection lives on in ours
+			return true
+		}
+		unix.Close(fd)
 	}
-	fd, err := duplicate(tcp)
-	if err != nil {
-		return false
-	}
+	return false
+}
+
+// take makes a descriptor the loop's. False where it cannot be watched.
+func (l *loop) take(c *Conn, fd int, answer []byte) bool {
+	// It is not inherited from the listener.
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentBytes)
 	l.shard.mu.Lock()
 	defer l.shard.mu.Unlock()
@@ -204,11 +222,9 @@ func (l *loop) adopt(c *Conn, w *wire) bool {
 	l.byFD[fd] = c
 	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: int32(fd)}); err != nil {
 		l.byFD[fd] = nil
-		unix.Close(fd)
 		return false
 	}
-	defer tcp.Close() // Go's descriptor; the connection lives on in ours
-	c.begin(&fdSocket{loop: l, fd: fd}, w.answer)
+	c.begin(&fdSocket{loop: l, fd: fd}, answer)
 	return true
 }
 

@@ -167,10 +167,14 @@ func (w *world) gateway(change ...func(*GatewayConfig)) *gate {
 	mux := http.NewServeMux()
 	mux.Handle("GET /v1/rooms/{room}/ws", g)
 	server := httptest.NewUnstartedServer(mux)
-	server.Listener = smallListener{server.Listener}
-	if w.tls {
+	switch {
+	case w.tls:
+		server.Listener = smallListener{server.Listener}
 		server.StartTLS()
-	} else {
+	default:
+		w.must(smallSockets(server.Listener))
+		server.Listener, err = HandshakeListener(server.Listener, mux, cfg.Log)
+		w.must(err)
 		server.Start()
 	}
 	eventually(w.t, "the gateway is ready", func() bool { return g.Ready() == nil })
