@@ -236,14 +236,23 @@ func (a *app) wireGateway() error {
 	a.parts = p
 	a.workers = append(a.workers,
 		component{"chat", p.chat.Run}, component{"gifts", p.gifts.Run}, component{"cart", p.cart.Run}, component{"presence", p.presence.Run})
-	a.edge = append(a.edge, a.publicEdge(p))
+	edge, err := a.publicEdge(p)
+	if err != nil {
+		return err
+	}
+	a.edge = append(a.edge, edge)
 	return nil
 }
 
 // publicEdge serves HTTP and WebSockets. When its context ends the gateway drains its connections
 // while HTTP still answers, so that viewers who move find nothing half closed.
-func (a *app) publicEdge(p *parts) component {
-	server := httpServer("public listener", a.cfg.public, httpRoutes(p), a.cfg.log)
+func (a *app) publicEdge(p *parts) (component, error) {
+	routes := httpRoutes(p)
+	listener, err := session.HandshakeListener(a.cfg.public, routes, a.cfg.log)
+	if err != nil {
+		return component{}, err
+	}
+	server := httpServer("public listener", listener, routes, a.cfg.log)
 	return component{"gateway", func(ctx context.Context) error {
 		serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 		defer stop()
@@ -257,5 +266,5 @@ func (a *app) publicEdge(p *parts) component {
 			return p.gateway.Run(ctx)
 		})
 		return group.Wait()
-	}}
+	}}, nil
 }

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"livecart/session"
 )
 
 func TestConnectionsFollowTheDescriptors(t *testing.T) {
@@ -87,7 +89,13 @@ func serveWithFewDescriptors(t *testing.T) {
 	var said lines
 	log := slog.New(slog.NewTextHandler(&said, nil))
 	ctx, stop := context.WithCancel(t.Context())
-	server := httpServer("test", listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }), log)
+	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })
+	address := listener.Addr().String()
+	// A connection that is handed to the server takes a second descriptor for a moment.
+	if listener, err = session.HandshakeListener(listener, handler, log); err != nil {
+		t.Fatal(err)
+	}
+	server := httpServer("test", listener, handler, log)
 	const descriptors, clients = 100, 60
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: descriptors, Max: descriptors}); err != nil {
 		t.Fatal(err)
@@ -95,8 +103,11 @@ func serveWithFewDescriptors(t *testing.T) {
 	// They wait in the kernel's queue, and are more than the server has descriptors for.
 	var conns []net.Conn
 	for range clients {
-		conn, err := net.Dial("tcp", listener.Addr().String())
+		conn, err := net.Dial("tcp", address)
 		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n"); err != nil {
 			t.Fatal(err)
 		}
 		conns = append(conns, conn)
@@ -114,7 +125,7 @@ func serveWithFewDescriptors(t *testing.T) {
 	// Those that ask and go make room for those that wait.
 	for _, conn := range conns {
 		_ = conn.SetDeadline(deadline)
-		if _, err := fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
+		if _, err := fmt.Fprint(conn, "Connection: close\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
 		answer, err := bufio.NewReader(conn).ReadString('\n')
