@@ -117,7 +117,7 @@
 //
 //	a flush for one viewer, 250 ms tick      17 us   10,000 viewers, 50 comments/s: 57,000 frames a CPU-second
 //	the same with the core at its limit      15 us   65,000 frames a CPU-second, most of the time in write(2)
-//	a join, anonymous; with an HS256 token   150 us; 230 us
+//	a join, anonymous; with an HS256 token   110 us; 145 us
 //	memory of an idle viewer                 2.1 to 3.2 KiB, and 4 KiB of the kernel's
 //	a comment of 120 bytes in NATS           212 bytes for each gateway (BenchmarkRoomBytes)
 //
@@ -129,7 +129,7 @@
 // itself needs another 300 MB: 1 GiB a gateway.
 //
 // Joins. When everybody comes within a minute, seven of ten in the first third, each gateway has 2,200
-// joins a second for 20 s: half a core, below JoinRate. When a gateway dies its 62,500 viewers come
+// joins a second for 20 s: a third of a core, below JoinRate. When a gateway dies its 62,500 viewers come
 // to the 23 others, 2,700 each; the clients spread themselves over seconds, and JoinRate bounds the rest.
 //
 // Network. 20 comments a second of 190 bytes are 4 kB/s a viewer: 2 Gbit/s a gateway. This is the first
