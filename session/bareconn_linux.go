@@ -1,34 +1,88 @@
 package session
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"os"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
+// watchEvery is how often a bare connection is looked at for its end.
+const watchEvery = 100 * time.Millisecond
+
+// errClientGone is the cause of the end of a handshake's context when its client has gone.
+var errClientGone = errors.New("session: the client is gone")
+
 // bareConn is a TCP connection that Go's poller knows nothing of yet: it takes one write that need not
-// wait, and can be given to a loop as it is. For anything else it becomes an ordinary connection.
-// Not safe for concurrent use until then.
+// wait, and can be given to a loop as it is. For anything else it becomes an ordinary connection. Safe for
+// concurrent use.
 type bareConn struct {
-	fd   int // -1 when it is not ours any more
 	peer syscall.Sockaddr
-	tcp  net.Conn // what it has become
+
+	mu    sync.Mutex
+	fd    int          // -1 when it is not ours any more
+	tcp   *net.TCPConn // what it has become; nil until then
+	timer *time.Timer  // of the watch
 }
 
-// release gives the descriptor away, -1 where it has none any more.
+// watch calls end when the client goes, or after the limit. It ends with the bare connection.
+func (c *bareConn) watch(limit time.Duration, end func(cause error)) {
+	until := time.Now().Add(limit)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.timer = time.AfterFunc(min(watchEvery, limit), func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		switch {
+		case c.fd < 0:
+		case ended(c.fd):
+			end(errClientGone)
+		case !time.Now().Before(until):
+			end(errTakesLong)
+		default:
+			c.timer.Reset(watchEvery)
+		}
+	})
+}
+
+// ended tells whether a socket's other end has gone, as far as what it sent does not hide that.
+func ended(fd int) bool {
+	var b [1]byte
+	n, _, err := unix.Recvfrom(fd, b[:], unix.MSG_PEEK)
+	return n == 0 && err == nil || err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
+}
+
+// release takes the descriptor out, -1 where it is none any more. Called with mu.
 func (c *bareConn) release() int {
 	fd := c.fd
 	c.fd = -1
+	if c.timer != nil {
+		c.timer.Stop()
+	}
 	return fd
 }
 
+// give offers the descriptor to somebody, whose it is if take returns true.
+func (c *bareConn) give(take func(fd int) bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fd < 0 || !take(c.fd) {
+		return false
+	}
+	c.release()
+	return true
+}
+
 // plain returns the ordinary connection. When it cannot be one, for want of descriptors, it is closed.
-func (c *bareConn) plain() (net.Conn, error) {
+func (c *bareConn) plain() (*net.TCPConn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.tcp != nil {
 		return c.tcp, nil
 	}
@@ -37,14 +91,19 @@ func (c *bareConn) plain() (net.Conn, error) {
 	}
 	file := os.NewFile(uintptr(c.release()), "tcp")
 	defer file.Close() // the connection has a descriptor of its own
-	var err error
-	c.tcp, err = net.FileConn(file)
-	return c.tcp, err
+	conn, err := net.FileConn(file)
+	if err != nil {
+		return nil, err
+	}
+	c.tcp = conn.(*net.TCPConn)
+	return c.tcp, nil
 }
 
 // writeNow writes what needs no waiting, as long as the connection is bare, and returns how much that was.
 // Why it was less is told by Write.
 func (c *bareConn) writeNow(p []byte) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.fd < 0 {
 		return 0
 	}
@@ -74,6 +133,8 @@ func (c *bareConn) Read(p []byte) (int, error) {
 }
 
 func (c *bareConn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.tcp != nil {
 		return c.tcp.Close()
 	}

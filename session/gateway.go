@@ -292,8 +292,14 @@ func (g *Gateway) ShowLikes(roomID string, likes *proto.LikeTotal) {
 // before the upgrade.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	err := g.accept(w, r)
-	if err == nil || r.Context().Err() != nil {
+	if err == nil {
 		return
+	}
+	if r.Context().Err() != nil {
+		// Nobody waits for an answer, unless the context tells what it is.
+		if err = context.Cause(r.Context()); !isProblem(err) {
+			return
+		}
 	}
 	g.metrics.refused.WithLabelValues(proto.Wire(err).Reason).Inc()
 	WriteProblem(w, r, g.cfg.Log, err)

@@ -127,16 +127,19 @@ type handshakeAnswer struct {
 func (a *handshakeAnswer) Header() http.Header { return a.header }
 
 func (a *handshakeAnswer) WriteHeader(status int) {
-	if a.status == 0 {
+	if a.status == 0 && status >= http.StatusOK { // those below are not the answer yet
 		a.status, a.told = status, a.header.Clone()
 	}
 }
 
 func (a *handshakeAnswer) Write(p []byte) (int, error) {
-	if a.hijacked {
-		return 0, http.ErrHijacked
-	}
 	a.WriteHeader(http.StatusOK)
+	switch {
+	case a.hijacked:
+		return 0, http.ErrHijacked
+	case a.status == http.StatusNoContent, a.status == http.StatusNotModified:
+		return 0, http.ErrBodyNotAllowed
+	}
 	return a.body.Write(p)
 }
 
@@ -150,14 +153,16 @@ func (a *handshakeAnswer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return a.conn, bufio.NewReadWriter(a.reader, bufio.NewWriterSize(a.conn, 16)), nil
 }
 
-// write sends the answer, unless the handler has hijacked the connection.
-func (a *handshakeAnswer) write(timeout time.Duration) {
-	if a.hijacked {
+// write sends the answer. A handler that gives none after the end of its context had nobody to give it to.
+func (a *handshakeAnswer) write(ctx context.Context, timeout time.Duration) {
+	if a.status == 0 && ctx.Err() != nil {
 		return
 	}
 	a.WriteHeader(http.StatusOK)
-	a.told.Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	if a.told.Get("Content-Type") == "" && a.body.Len() > 0 {
+	if _, own := a.told["Date"]; !own {
+		a.told.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	}
+	if _, own := a.told["Content-Type"]; !own && a.told.Get("Content-Encoding") == "" && a.body.Len() > 0 {
 		a.told.Set("Content-Type", http.DetectContentType(a.body.Bytes()))
 	}
 	whole := http.Response{
@@ -170,12 +175,5 @@ func (a *handshakeAnswer) write(timeout time.Duration) {
 		// What fails here is the client's.
 		_ = a.conn.SetWriteDeadline(time.Now().Add(timeout))
 		_, _ = a.conn.Write(rest)
-	}
-}
-
-// end closes the connection, unless the handler has hijacked it.
-func (a *handshakeAnswer) end() {
-	if !a.hijacked {
-		a.conn.Close()
 	}
 }

@@ -15,37 +15,42 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"livecart/proto"
 )
 
 const (
 	// deferSeconds is how long the kernel may wait for a connection's first bytes before it is accepted.
 	deferSeconds = 3
-	// handshakeTimeout bounds the context of a handshake, for which a room may have to be opened, and the
-	// writing of an answer that is no upgrade.
+	// handshakeTimeout bounds the context of a handshake, for which a room may have to be opened.
 	handshakeTimeout = 30 * time.Second
+	// answerTimeout bounds the writing of an answer that is no upgrade and more than a new socket takes.
+	answerTimeout = 5 * time.Second
 	// idleWorkers is how many goroutines wait for the next handshake: the stack of a new one has to grow first.
 	idleWorkers = 64
 )
 
+// errTakesLong is the cause of the end of a handshake's context after handshakeTimeout.
+var errTakesLong = proto.Refuse(proto.ReasonTryAgain, "this took too long")
+
 // handshakeListener is what [HandshakeListener] returns.
 type handshakeListener struct {
 	// Fixed after construction.
-	tcp     *net.TCPListener
-	file    *os.File // the same socket
-	raw     syscall.RawConn
-	handler http.Handler
-	log     *slog.Logger
-	timeout time.Duration
+	tcp                  *net.TCPListener
+	file                 *os.File // the same socket
+	raw                  syscall.RawConn
+	handler              http.Handler
+	log                  *slog.Logger
+	timeout, answerLimit time.Duration
+	// Ends with Close, and with it whatever is not over by itself.
+	open  context.Context
+	close context.CancelCauseFunc
 
-	closed atomic.Bool
-
-	// Handshakes for idle workers; closed when there are no more.
-	work chan handshake
+	work chan handshake // for an idle worker
 	idle atomic.Int32
 
 	// Owned by Accept.
 	workers sync.WaitGroup
-	over    sync.Once
 	kept    *os.File // for the server, when there is a descriptor left to hand it over by
 }
 
@@ -60,17 +65,30 @@ func listenForHandshakes(l net.Listener, handler http.Handler, log *slog.Logger)
 	if !ok {
 		return l, nil
 	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	file, err := tcp.File() // a TCPListener accepts nothing but what goes to Go's poller
 	if err != nil {
 		return nil, fmt.Errorf("listen for handshakes: %w", err)
 	}
-	h := &handshakeListener{tcp: tcp, file: file, handler: handler, log: log, timeout: handshakeTimeout, work: make(chan handshake)}
+	h := &handshakeListener{
+		tcp: tcp, file: file, handler: handler, log: log, timeout: handshakeTimeout, answerLimit: answerTimeout,
+		work: make(chan handshake),
+	}
+	h.open, h.close = context.WithCancelCause(context.Background())
 	if h.raw, err = file.SyscallConn(); err == nil {
 		var failed error
 		err = h.raw.Control(func(fd uintptr) { failed = bequeath(int(fd)) })
 		err = errors.Join(err, failed)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, unix.EOPNOTSUPP):
+		// Go's listeners are of MPTCP, for which Linux has these options since 6.0 only.
+		log.Info("handshakes are net/http's, as this kernel is too old for others", "err", err)
+		file.Close()
+		return l, nil
+	case err != nil:
 		file.Close()
 		return nil, fmt.Errorf("listen for handshakes: %w", err)
 	}
@@ -89,31 +107,38 @@ func bequeath(fd int) error {
 
 func (h *handshakeListener) Addr() net.Addr { return h.tcp.Addr() }
 
-// Close ends Accept.
+// Close ends Accept and the contexts of the handshakes.
 func (h *handshakeListener) Close() error {
-	h.closed.Store(true)
+	h.close(ErrDraining)
 	return errors.Join(h.tcp.Close(), h.file.Close())
 }
 
 // Accept answers handshakes until a connection of another kind comes, which it returns. It is for one
 // goroutine, as the one of a server.
-func (h *handshakeListener) Accept() (net.Conn, error) {
-	for {
-		conn, err := h.acceptOne()
-		if h.closed.Load() {
+func (h *handshakeListener) Accept() (conn net.Conn, err error) {
+	for h.open.Err() == nil {
+		conn, err = h.acceptOne()
+		switch {
+		case h.open.Err() != nil:
 			if conn != nil {
 				conn.Close()
 			}
-			h.end()
-			conn, err = nil, net.ErrClosed
-		}
-		if err != nil {
-			return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: h.Addr(), Err: err}
-		}
-		if conn != nil {
+		case err != nil:
+			return nil, h.failed(err)
+		case conn != nil:
 			return conn, nil
 		}
 	}
+	if h.kept != nil {
+		h.kept.Close()
+		h.kept = nil
+	}
+	h.workers.Wait() // all end by the context
+	return nil, h.failed(net.ErrClosed)
+}
+
+func (h *handshakeListener) failed(err error) error {
+	return &net.OpError{Op: "accept", Net: "tcp", Addr: h.Addr(), Err: err}
 }
 
 // acceptOne accepts a connection, and returns it where it is the server's.
@@ -135,8 +160,12 @@ func (h *handshakeListener) acceptOne() (net.Conn, error) {
 	}
 	h.kept.Close()
 	h.kept = nil
-	if err != nil {
-		h.log.Debug("a connection ended before it was served", "err", err)
+	if err != nil || conn.RemoteAddr() == nil {
+		h.log.Debug("a connection was reset before it was served", "err", err)
+		if conn != nil {
+			conn.Close()
+		}
+		return nil, nil
 	}
 	return conn, nil
 }
@@ -157,17 +186,6 @@ func (h *handshakeListener) acceptFD() (fd int, peer syscall.Sockaddr, err error
 	return fd, peer, os.NewSyscallError("accept4", err)
 }
 
-// end waits for the handshakes that are under way, which end by their contexts. Called by Accept, again and
-// again if that is.
-func (h *handshakeListener) end() {
-	if h.kept != nil {
-		h.kept.Close()
-		h.kept = nil
-	}
-	h.over.Do(func() { close(h.work) })
-	h.workers.Wait()
-}
-
 // start has a worker answer a handshake.
 func (h *handshakeListener) start(next handshake) {
 	select {
@@ -185,32 +203,43 @@ func (h *handshakeListener) start(next handshake) {
 // rest waits for another handshake, unless enough workers wait already.
 func (h *handshakeListener) rest() (next handshake, ok bool) {
 	defer h.idle.Add(-1)
-	if h.idle.Add(1) <= idleWorkers {
-		next, ok = <-h.work
+	if h.idle.Add(1) > idleWorkers {
+		return next, false
 	}
-	return next, ok
+	select {
+	case next = <-h.work:
+		return next, true
+	case <-h.open.Done():
+		return next, false
+	}
 }
 
 // serve has the handler answer a handshake.
 func (h *handshakeListener) serve(conn *bareConn, head *handshakeHead) {
-	ctx, cancel := context.WithTimeout(context.Background(), h.timeout)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(h.open)
+	defer cancel(nil)
+	conn.watch(h.timeout, cancel)
 	answer := &handshakeAnswer{conn: conn, header: make(http.Header)}
+	whole := false
 	defer func() {
 		p := recover()
 		if p != nil && p != http.ErrAbortHandler {
 			h.log.Error("a handshake panicked", "panic", p, "stack", string(debug.Stack()))
 		}
-		if p == nil {
-			answer.write(h.timeout)
+		switch {
+		case !whole:
+			conn.Close() // even from who has hijacked it
+		case !answer.hijacked:
+			answer.write(ctx, h.answerLimit)
+			conn.Close()
 		}
-		answer.end()
 	}()
 	r, reader, err := head.take(ctx, conn)
 	answer.reader = reader
 	if err != nil {
 		http.Error(answer, "400 Bad Request", http.StatusBadRequest)
-		return
+	} else {
+		h.handler.ServeHTTP(answer, r)
 	}
-	h.handler.ServeHTTP(answer, r)
+	whole = true
 }

@@ -3,6 +3,7 @@ package session
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -183,12 +184,14 @@ func openDoor(t *testing.T, handler http.HandlerFunc, change ...func(*handshakeL
 	return d
 }
 
-// ask sends each part once the server had a look at the one before, and returns all that comes back.
+// ask sends each part once the server had a look at the one before, and returns all that comes back. Any
+// goroutine may call it.
 func (d *door) ask(parts ...string) string {
 	d.t.Helper()
 	conn, err := net.Dial("tcp", d.addr)
 	if err != nil {
-		d.t.Fatal(err)
+		d.t.Error(err)
+		return ""
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(patience))
@@ -198,15 +201,19 @@ func (d *door) ask(parts ...string) string {
 	}
 	for n, part := range parts {
 		if n > 0 {
-			<-d.plain
+			select {
+			case <-d.plain:
+			case <-time.After(patience):
+				d.t.Error("the server did not get the connection")
+			}
 		}
 		if _, err := io.WriteString(conn, part); err != nil {
-			d.t.Fatal(err)
+			d.t.Error(err)
 		}
 	}
 	answer, err := io.ReadAll(conn)
 	if err != nil {
-		d.t.Fatal(err)
+		d.t.Error(err)
 	}
 	return string(answer)
 }
@@ -229,6 +236,11 @@ func TestHandshakeListenerGivesAllElseToTheServer(t *testing.T) {
 	for _, cut := range []int{1, 20, len(handshakeText) - 1} {
 		if answer := d.ask(handshakeText[:cut], handshakeText[cut:]); !strings.HasSuffix(answer, "\r\n\r\nthe server's: GET /v1/rooms/demo/ws?after_seq=3 shop.example:8080") {
 			t.Errorf("a handshake in two parts is answered %q", answer)
+		}
+	}
+	for _, target := range []string{"/%", "/ /x", "/%zz?a"} {
+		if answer := d.ask(strings.Replace(handshakeText, "/v1/rooms/demo/ws?after_seq=3", target, 1)); !strings.HasPrefix(answer, "HTTP/1.1 400 Bad Request\r\n") {
+			t.Errorf("%s: answered %q", target, answer)
 		}
 	}
 	for name, text := range unusual() {
@@ -263,8 +275,23 @@ func TestHandshakeAnswersAreThoseOfNetHTTP(t *testing.T) {
 		"a problem": func(w http.ResponseWriter, r *http.Request) {
 			WriteProblem(w, r, slog.New(slog.DiscardHandler), ErrFull)
 		},
-		"a page":     func(w http.ResponseWriter, _ *http.Request) { w.Write(bytes.Repeat([]byte("page "), 1<<20)) },
-		"a redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/there", http.StatusSeeOther) },
+		"a page":        func(w http.ResponseWriter, _ *http.Request) { w.Write(bytes.Repeat([]byte("page "), 1<<20)) },
+		"a redirect":    func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/there", http.StatusSeeOther) },
+		"a hint before": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(102); io.WriteString(w, "hello") },
+		"a body where none may be": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(304)
+			if _, err := io.WriteString(w, "hello"); !errors.Is(err, http.ErrBodyNotAllowed) {
+				t.Errorf("it is written: %v", err)
+			}
+		},
+		"its own type": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["Content-Type"] = nil
+			io.WriteString(w, "<html>")
+		},
+		"compressed": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "x")
+			io.WriteString(w, "<html>")
+		},
 		"who asks": func(w http.ResponseWriter, r *http.Request) {
 			host, _, err := net.SplitHostPort(r.RemoteAddr)
 			fmt.Fprint(w, host, err)
@@ -290,7 +317,11 @@ func TestHandshakeAnswersAreThoseOfNetHTTP(t *testing.T) {
 
 func parsed(t *testing.T, answer string) string {
 	t.Helper()
-	r, err := http.ReadResponse(bufio.NewReader(strings.NewReader(answer)), nil)
+	reader := bufio.NewReader(strings.NewReader(answer))
+	r, err := http.ReadResponse(reader, nil)
+	for err == nil && r.StatusCode < 200 {
+		r, err = http.ReadResponse(reader, nil)
+	}
 	if err != nil {
 		t.Fatalf("%v: %q", err, answer)
 	}
@@ -340,7 +371,7 @@ func TestHandshakesEndByThemselves(t *testing.T) {
 		<-r.Context().Done()
 		w.Write(make([]byte, 16<<20))
 		written.Add(1)
-	}, func(h *handshakeListener) { h.timeout = 20 * time.Millisecond })
+	}, func(h *handshakeListener) { h.timeout, h.answerLimit = 20*time.Millisecond, 20*time.Millisecond })
 	for range 2 {
 		conn, err := net.Dial("tcp", d.addr)
 		if err != nil {
@@ -354,6 +385,124 @@ func TestHandshakesEndByThemselves(t *testing.T) {
 	eventually(t, "both are answered", func() bool { return written.Load() == 2 })
 	if err := d.stop(); !errors.Is(err, http.ErrServerClosed) {
 		t.Error(err)
+	}
+}
+
+// What ends the context of a handshake, and what the gateway answers then.
+func TestHandshakeContexts(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		end  func(d *door, conn net.Conn)
+		want error
+	}{
+		{"the client goes", func(_ *door, conn net.Conn) { conn.Close() }, errClientGone},
+		{"the client resets", func(_ *door, conn net.Conn) { conn.(*net.TCPConn).SetLinger(0); conn.Close() }, errClientGone},
+		{"the client has no more to say", func(_ *door, conn net.Conn) { conn.(*net.TCPConn).CloseWrite() }, errClientGone},
+		{"the listener is closed", func(d *door, _ net.Conn) { go d.stop() }, ErrDraining},
+		{"time passes", func(*door, net.Conn) {}, errTakesLong},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			begun, causes := make(chan struct{}), make(chan error, 1)
+			d := openDoor(t, func(w http.ResponseWriter, r *http.Request) {
+				begun <- struct{}{}
+				<-r.Context().Done()
+				causes <- context.Cause(r.Context())
+			}, func(h *handshakeListener) {
+				if tc.want == errTakesLong {
+					h.timeout = time.Millisecond
+				}
+			})
+			conn, err := net.Dial("tcp", d.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if _, err := io.WriteString(conn, handshakeText); err != nil {
+				t.Fatal(err)
+			}
+			<-begun
+			tc.end(d, conn)
+			select {
+			case got := <-causes:
+				if !errors.Is(got, tc.want) {
+					t.Errorf("ended by %v", got)
+				}
+			case <-time.After(patience):
+				t.Fatal("the context goes on")
+			}
+			_ = conn.SetReadDeadline(time.Now().Add(patience))
+			if answer, err := io.ReadAll(conn); len(answer) > 0 {
+				t.Errorf("answered %q, %v", answer, err)
+			}
+		})
+	}
+}
+
+func TestHandshakeThatIsCutShortIsToldWhy(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway()
+	for cause, want := range map[error]int{ErrDraining: 503, errTakesLong: 503, errClientGone: 0} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(cause)
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/v1/rooms/nowhere/ws", nil)
+		r.SetPathValue("room", "nowhere")
+		r.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Protocol": {proto.JSON.String()}}
+		answer := httptest.NewRecorder()
+		answer.Code = 0
+		g.ServeHTTP(answer, r)
+		if answer.Code != want {
+			t.Errorf("%v: answered %d, want %d", cause, answer.Code, want)
+		}
+	}
+}
+
+// After a rush a bounded number of workers waits for the next one.
+func TestWorkersWaitForHandshakes(t *testing.T) {
+	const clients = 2 * idleWorkers
+	begun, leave := make(chan struct{}), make(chan struct{})
+	var h *handshakeListener
+	d := openDoor(t, func(w http.ResponseWriter, r *http.Request) {
+		begun <- struct{}{}
+		<-leave
+		whose(w, r)
+	}, func(l *handshakeListener) { h = l })
+	var asking sync.WaitGroup
+	for range clients {
+		asking.Go(func() { d.ask(handshakeText) })
+	}
+	for range clients {
+		<-begun
+	}
+	if n := h.idle.Load(); n != 0 {
+		t.Errorf("%d wait while all are needed", n)
+	}
+	close(leave)
+	asking.Wait()
+	eventually(t, "some workers wait", func() bool { return h.idle.Load() == idleWorkers })
+}
+
+func TestHandshakeListenerWithoutLog(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("out of order") })
+	if l, err = HandshakeListener(l, handler, nil); err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	server := &http.Server{Handler: handler}
+	go func() { served <- server.Serve(l) }()
+	d := &door{t: t, addr: l.Addr().String()}
+	if answer := d.ask(handshakeText); answer != "" {
+		t.Errorf("answered %q", answer)
+	}
+	server.Close()
+	<-served
+	for range 2 {
+		if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("accepts after its end: %v", err)
+		}
 	}
 }
 
@@ -477,6 +626,68 @@ func TestLoopTakesWhatNetHTTPHadFirst(t *testing.T) {
 	}
 }
 
+// Between the listener and the gateway somebody may have used the connection.
+func TestLoopTakesWhatIsOrdinaryAlready(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/rooms/{room}/ws", func(rw http.ResponseWriter, r *http.Request) {
+		if err := rw.(*handshakeAnswer).conn.SetDeadline(time.Time{}); err != nil {
+			t.Error(err)
+		}
+		g.ServeHTTP(rw, r)
+	})
+	d := openDoor(t, mux.ServeHTTP)
+	ws, _, err := (&websocket.Dialer{Subprotocols: []string{proto.JSON.String()}}).Dial(dial{}.url("http://"+d.addr), nil)
+	w.must(err)
+	defer ws.Close()
+	_, data, err := ws.ReadMessage()
+	if err != nil || !strings.Contains(string(data), "session_welcome") {
+		t.Errorf("read %.80q, %v", data, err)
+	}
+}
+
+// A connection is read and written at the same time, from the first byte on.
+func TestBareConnIsSafeForReaderAndWriter(t *testing.T) {
+	d := openDoor(t, func(w http.ResponseWriter, r *http.Request) {
+		conn, buffered, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		var writing sync.WaitGroup
+		writing.Go(func() {
+			if _, err := conn.Write(bytes.Repeat([]byte("x"), 8<<20)); err != nil {
+				t.Error(err)
+			}
+		})
+		if line, err := buffered.ReadString('\n'); err != nil || line != "here\n" {
+			t.Errorf("read %q, %v", line, err)
+		}
+		writing.Wait()
+	})
+	conn, err := net.Dial("tcp", d.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	_, err = io.WriteString(conn, handshakeText)
+	if err == nil {
+		_, err = io.ReadFull(conn, make([]byte, 1)) // it is hijacked
+	}
+	if err == nil {
+		_, err = io.WriteString(conn, "here\n")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.Copy(io.Discard, conn); n != 8<<20-1 || err != nil {
+		t.Errorf("got %d bytes more, %v", n, err)
+	}
+}
+
 // A handshake costs no descriptor but its socket's, and none is left of it.
 func TestHandshakesLeaveNoDescriptors(t *testing.T) {
 	w := newWorld(t)
@@ -522,5 +733,23 @@ func TestConnectionsInheritTheirOptions(t *testing.T) {
 		if got, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, option); err != nil || got != want {
 			t.Errorf("option %d is %d (%v), want %d", option, got, err, want)
 		}
+	}
+	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+		t.Errorf("a child would have it: %d, %v", flags, err)
+	}
+}
+
+// Who says nothing is the server's after some seconds.
+func TestSilentConnectionsAreTheServers(t *testing.T) {
+	d := openDoor(t, whose)
+	conn, err := net.Dial("tcp", d.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	select {
+	case <-d.plain:
+	case <-time.After(2 * deferSeconds * time.Second):
+		t.Error("it is never accepted")
 	}
 }

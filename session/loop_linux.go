@@ -189,13 +189,15 @@ type fdSocket struct {
 func (l *loop) adopt(c *Conn, w *wire) bool {
 	switch conn := w.Conn.(type) {
 	case *bareConn:
-		if l.take(c, conn.fd, w.answer) {
-			conn.release()
+		if conn.give(func(fd int) bool { return l.take(c, fd, w.answer) }) {
 			return true
 		}
-		if plain, err := conn.plain(); err == nil {
-			w.Conn = plain
+		plain, err := conn.plain()
+		if err != nil {
+			return false
 		}
+		w.Conn = plain
+		return l.adopt(c, w)
 	case *net.TCPConn:
 		fd, err := duplicate(conn)
 		if err != nil {
