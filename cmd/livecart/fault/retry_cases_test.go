@@ -82,6 +82,7 @@ var retryCases = []faultCase{
 		name:     "restock_after_reject_redelivery",
 		injected: "a refused attempt is delivered again and again, before and after stock returned",
 		holds:    "its piece is given back once and it stays refused; what an order gave back can be bought at once, by its buyer too",
+		setup:    setup{patientRedis: true},
 		run:      restockAfterReject,
 	},
 	{

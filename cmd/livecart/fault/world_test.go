@@ -32,6 +32,9 @@ type setup struct {
 	gateways, ledgers int
 	// ownRedis and ownPostgres give the case servers that it may hurt.
 	ownRedis, ownPostgres bool
+	// patientRedis is for a case that an outage of Redis would spoil: a busy machine may hold up an answer for
+	// longer than a call waits otherwise.
+	patientRedis bool
 	// flags are given to every process.
 	flags []string
 }
@@ -60,6 +63,8 @@ type world struct {
 	nats     *stack.NATSServer
 	database string // URLs, without links
 	redisAt  string
+	// See setup.
+	patientRedis bool
 
 	// The case's own hands, past every link. bus is connected to the first NATS server.
 	pool  *pgxpool.Pool
@@ -87,7 +92,7 @@ type world struct {
 // newWorld starts a world with processes of the given binary.
 func newWorld(t testing.TB, s setup, binary string) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir()}
+	w := &world{t: t, dir: t.TempDir(), patientRedis: s.patientRedis}
 	w.writeSecrets()
 	if s.ownPostgres {
 		w.postgres = stacktest.PrivatePostgres(t, store.Migrate)
@@ -241,7 +246,11 @@ func (w *world) postgresURL(p *process) string {
 func (w *world) redisURL(p *process) string {
 	options, err := redis.ParseURL(w.redisAt)
 	w.must(err)
-	return fmt.Sprintf("redis://%s/%d", p.redis.near(), options.DB)
+	address := fmt.Sprintf("redis://%s/%d", p.redis.near(), options.DB)
+	if w.patientRedis {
+		address += "?read_timeout=" + patience.String()
+	}
+	return address
 }
 
 func (w *world) processes() []*process {
