@@ -93,6 +93,19 @@ func (d *door) ask(parts ...string) string {
 	return string(answer)
 }
 
+// begin sends a handshake.
+func (d *door) begin() net.Conn {
+	d.t.Helper()
+	conn, err := net.Dial("tcp", d.addr)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, handshakeText); err != nil {
+		d.t.Fatal(err)
+	}
+	return conn
+}
+
 // whose tells whether net/http's server has read a request.
 func whose(w http.ResponseWriter, r *http.Request) {
 	if r.Context().Value(http.ServerContextKey) != nil {
@@ -164,14 +177,8 @@ func TestHandshakesEndByThemselves(t *testing.T) {
 		written.Add(1)
 	}, func(h *handshakeListener) { h.timeout, h.answerLimit = 20*time.Millisecond, 20*time.Millisecond })
 	for range 2 {
-		conn, err := net.Dial("tcp", d.addr)
-		if err != nil {
-			t.Fatal(err)
-		}
+		conn := d.begin()
 		defer conn.Close()
-		if _, err := io.WriteString(conn, handshakeText); err != nil {
-			t.Fatal(err)
-		}
 	}
 	eventually(t, "both are answered", func() bool { return written.Load() == 2 })
 	if err := d.stop(); !errors.Is(err, http.ErrServerClosed) {
@@ -203,14 +210,8 @@ func TestHandshakeContexts(t *testing.T) {
 					h.timeout = time.Millisecond
 				}
 			})
-			conn, err := net.Dial("tcp", d.addr)
-			if err != nil {
-				t.Fatal(err)
-			}
+			conn := d.begin()
 			defer conn.Close()
-			if _, err := io.WriteString(conn, handshakeText); err != nil {
-				t.Fatal(err)
-			}
 			<-begun
 			tc.end(d, conn)
 			select {
