@@ -50,7 +50,7 @@
 //
 // Connections belong to shards, one a processor. A room hands a flush to each shard once; the shard
 // walks its own rows of the room's connections with bare writes that never block. Nothing is handed
-// over for each connection, so a flush costs one write(2) a viewer and next to nothing else. Every 2 ms
+// over for each connection, so a flush costs one sendto(2) a viewer and next to nothing else. Every 2 ms
 // the shard has Go's poller look at all other sockets, which the scheduler does only every 10 ms or later
 // while something can run: what the next flush is made of comes through them. While the
 // shards are not through with a flush the room gathers the next one, whatever its tick: a gateway
@@ -116,7 +116,7 @@
 // network card would spare; other machines did one in 5 us). The generator had the other core.
 //
 //	a flush for one viewer, 250 ms tick      17 us   10,000 viewers, 50 comments/s: 57,000 frames a CPU-second
-//	the same with the core at its limit      15 us   65,000 frames a CPU-second, most of the time in write(2)
+//	the same with the core at its limit      15 us   65,000 frames a CPU-second, most of the time in sending
 //	a join, anonymous; with an HS256 token   110 us; 145 us
 //	memory of an idle viewer                 2.1 to 3.2 KiB, and 4 KiB of the kernel's
 //	a comment of 120 bytes in NATS           212 bytes for each gateway (BenchmarkRoomBytes)

@@ -186,7 +186,7 @@ func TestHandshakesEndByThemselves(t *testing.T) {
 	}
 }
 
-// What ends the context of a handshake, and what the gateway answers then.
+// What ends the context of a handshake. A handler that says nothing then is not made to say anything.
 func TestHandshakeContexts(t *testing.T) {
 	for _, tc := range []struct {
 		name string

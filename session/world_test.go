@@ -167,11 +167,10 @@ func (w *world) gateway(change ...func(*GatewayConfig)) *gate {
 	mux := http.NewServeMux()
 	mux.Handle("GET /v1/rooms/{room}/ws", g)
 	server := httptest.NewUnstartedServer(mux)
-	switch {
-	case w.tls:
+	if w.tls {
 		server.Listener = smallListener{server.Listener}
 		server.StartTLS()
-	default:
+	} else {
 		w.must(smallSockets(server.Listener))
 		server.Listener, err = HandshakeListener(server.Listener, mux, cfg.Log)
 		w.must(err)
