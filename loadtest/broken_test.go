@@ -209,21 +209,11 @@ func TestPlayFindsWhatIsBroken(t *testing.T) {
 			}
 		})},
 		{"somebody not let in", "all_joined", "503 Service Unavailable", evening, func(r *room) { r.full = 15 }},
-		{"commands without an answer", "outcomes_known", "the connection ended before the reply", evening, func(r *room) {
-			var likes atomic.Int64
-			r.onCommand = func(cmd *proto.Command) bool {
-				n := likes.Add(1)
-				if cmd.Kind() != "like_send" || n < 20 || n > 60 {
-					return false
-				}
-				r.mu.Lock()
-				defer r.mu.Unlock()
-				for c := range r.sockets {
-					c.Close()
-				}
-				return true
-			}
-		}},
+		{"commands without an answer", "outcomes_known", "the connection ended before the reply", func(t *testing.T, target Target) Play {
+			p := evening(t, target)
+			p.pace.patience = time.Second // of those who stay, who ask again
+			return p
+		}, func(r *room) { r.cuts = "like_send" }},
 		{"somebody counted who is not there", "viewers_exact", "10 viewers are counted, 9 are there", evening, breaks("like_send", 3, func(r *room) { r.ghosts++ })},
 		{"a visit not counted", "visits_exact", "visits were counted", evening, breaks("like_send", 3, func(r *room) { r.visits-- })},
 		{"a numbered event that nobody is told of", "visitors_gapless", "event", lasting, breaks("like_send", 5, func(r *room) { r.seq++ })},

@@ -33,6 +33,7 @@ type room struct {
 	mute     bool                   // the next product shown is told to nobody
 	ghosts   int64                  // counted beside the viewers
 	refuses  string                 // kind of command that it never carries out
+	cuts     string                 // kind of command that it answers with the end of the connection
 
 	log []*proto.Event
 
@@ -180,6 +181,10 @@ func (r *room) do(c *socket, cmd *proto.Command) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if cmd.Kind() == r.cuts {
+		c.Close()
+		return
+	}
 	user := r.sockets[c]
 	key := user + " " + cmd.RequestId
 	if ok := r.replies[key]; ok != nil {

@@ -54,6 +54,8 @@ type pace struct {
 	rush time.Duration
 	// How long news may take to reach everybody; what is missing then is lost.
 	news time.Duration
+	// How long one of the crowd asks again while there is no outcome; defaultPatience when zero.
+	patience time.Duration
 }
 
 var defaultPace = pace{quiet: time.Second, rush: 2 * time.Second, news: 10 * time.Second}
@@ -279,6 +281,9 @@ func (r *smokeRun) open(ctx context.Context, n int) error {
 	r.crowd, err = gather(ctx, r.Target, tokens, r.Recorder, r.meter, r.back)
 	if err != nil {
 		return err
+	}
+	for _, p := range r.crowd.people {
+		p.patience = cmp.Or(r.pace.patience, defaultPatience)
 	}
 	return r.awaitStats(ctx)
 }
