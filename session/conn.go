@@ -40,6 +40,7 @@ type Conn struct {
 	sock      socket // nil until the handshake is over
 	rest      []byte // what the socket did not take of a message
 	corked    bool   // what is queued waits for the end of a reading
+	gathered  bool   // rest is sent with those of other connections, and nothing happens before
 	state     connState
 	known     bool      // by the gateway, which has to forget it then
 	place     int       // in shard.conns
@@ -212,11 +213,43 @@ func (c *Conn) broadcast(b *broadcast) (lost int) {
 	if !ok {
 		c.finishSlow()
 	}
+	if c.gather() {
+		return lost
+	}
 	c.pump()
 	if c.queue.stuck {
 		c.settle()
 	}
 	return lost
+}
+
+// gatherer is a socket whose writes can be put together with those of others.
+type gatherer interface {
+	// gather is a write of the connection's rest that is carried out soon, with its shard's lock held
+	// till then; Conn.sent is told of it. False: the socket cannot.
+	gather(*Conn) bool
+}
+
+// gather is pump for who is not alone: it begins what sent goes on with.
+func (c *Conn) gather() bool {
+	if c.corked || c.queue.stuck || c.state > parting {
+		return false
+	}
+	sock, ok := c.sock.(gatherer)
+	if !ok || len(c.rest) == 0 && !c.next() {
+		return false
+	}
+	c.gathered = sock.gather(c)
+	return c.gathered
+}
+
+// sent goes on after what was gathered was offered to the socket.
+func (c *Conn) sent(n int, err error) {
+	c.gathered = false
+	if c.wrote(n, err) {
+		c.pump()
+	}
+	c.settle()
 }
 
 // begin gives the connection its socket. The answer to the handshake and the welcome are one write.
@@ -245,30 +278,37 @@ func (c *Conn) begin(sock socket, answer []byte) {
 
 // pump writes what is queued as far as the socket takes it.
 func (c *Conn) pump() {
-	if c.sock == nil || c.corked {
+	if c.sock == nil || c.corked || c.gathered {
 		return
 	}
 	for c.state <= parting && !c.queue.stuck {
 		if len(c.rest) == 0 && !c.next() {
 			return
 		}
-		n, err := c.sock.write(c.rest)
-		if err != nil {
-			c.drop()
+		if !c.wrote(c.sock.write(c.rest)) {
 			return
-		}
-		if c.rest = c.rest[n:]; len(c.rest) > 0 {
-			c.queue.stuck = true
-			if c.stuckAt.IsZero() {
-				c.stuckAt = time.Now()
-			}
-			return
-		}
-		c.rest, c.stuckAt = nil, time.Time{}
-		if c.state == parting {
-			c.awaitEnd()
 		}
 	}
+}
+
+// wrote goes on after rest was offered to the socket; false where that ended the writing.
+func (c *Conn) wrote(n int, err error) bool {
+	if err != nil {
+		c.drop()
+		return false
+	}
+	if c.rest = c.rest[n:]; len(c.rest) > 0 {
+		c.queue.stuck = true
+		if c.stuckAt.IsZero() {
+			c.stuckAt = time.Now()
+		}
+		return false
+	}
+	c.rest, c.stuckAt = nil, time.Time{}
+	if c.state == parting {
+		c.awaitEnd()
+	}
+	return true
 }
 
 // next puts the next message into rest; false where there is none.

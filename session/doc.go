@@ -50,11 +50,17 @@
 //
 // Connections belong to shards, one a processor. A room hands a flush to each shard once; the shard
 // walks its own rows of the room's connections with bare writes that never block. Nothing is handed
-// over for each connection, so a flush costs one sendto(2) a viewer and next to nothing else. Every 2 ms
+// over for each connection, so a flush costs one send a viewer and next to nothing else. Every 2 ms
 // the shard has Go's poller look at all other sockets, which the scheduler does only every 10 ms or later
 // while something can run: what the next flush is made of comes through them. While the
 // shards are not through with a flush the room gathers the next one, whatever its tick: a gateway
 // that has too much to do sends fewer, larger frames, later, and piles nothing up.
+//
+// On Linux 5.19 and later the sends to 64 viewers are one call of io_uring(7), which spares the way into
+// the kernel and out of it. With 10,000 viewers a CPU-second delivered 1.05 to 1.12 times as much by that
+// on a machine whose empty system call takes 0.3 us, 1.3 to 1.45 times as much where it takes 1 us. Where
+// io_uring is forbidden, as in most containers, or not wanted ([GatewayConfig.NoIOUring]), each send is a
+// sendto(2).
 //
 // On Linux a connection has no goroutine and no buffer of its own. A [HandshakeListener] answers nearly all
 // handshakes, and Go's poller never knows of their descriptors; those that come over net/http are taken from

@@ -87,6 +87,9 @@ type GatewayConfig struct {
 	CommandTimeout time.Duration
 	// Linger is how long a room stays open here after its last viewer has left (5 s).
 	Linger time.Duration
+	// NoIOUring has each viewer written to by a system call of its own, where the system would let a
+	// flush be handed over by io_uring(7), 64 viewers a call.
+	NoIOUring bool
 	// DrainTimeout is how long viewers are given to move to another gateway when Run ends (30 s).
 	DrainTimeout time.Duration
 }

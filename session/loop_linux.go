@@ -39,7 +39,9 @@ type loop struct {
 	reader *frameReader
 
 	// Guarded by the shard's lock.
-	byFD []*Conn
+	byFD     []*Conn
+	ring     *ring   // nil where there is none
+	gathered []*Conn // who is in it
 }
 
 func newLoop(s *shard) (*loop, error) {
@@ -65,13 +67,22 @@ func newLoop(s *shard) (*loop, error) {
 		l.file.Close()
 		return nil, err
 	}
+	if !s.gw.cfg.NoIOUring {
+		if l.ring, err = newRing(walkStep); err != nil && s.index == 0 {
+			s.gw.cfg.Log.Info("each viewer is written to by a system call of its own", "err", err)
+		}
+	}
 	return l, nil
 }
 
+// stop comes when nothing is gathered any more.
 func (l *loop) stop() {
 	l.stopping.Store(true)
 	l.file.Close()
 	l.yielder.close()
+	if l.ring != nil {
+		l.ring.close()
+	}
 }
 
 // run reads until stop is called. An error is not one of a socket's: nothing is read any more.
@@ -249,13 +260,52 @@ func (s *fdSocket) watch(events uint32) {
 
 func (s *fdSocket) write(p []byte) (int, error) {
 	n, err := rawWrite(s.fd, p)
+	return s.took(n, len(p), err)
+}
+
+// took is what a write of so many bytes comes to, where n were taken.
+func (s *fdSocket) took(n, of int, err error) (int, error) {
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 		n, err = 0, nil
 	}
-	if err == nil && n < len(p) {
+	if err == nil && n < of {
 		s.watch(unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLOUT)
 	}
 	return n, err
+}
+
+// gather is a write of c's rest together with those of other connections, in flush; false where there is no
+// ring, or no room in it.
+func (s *fdSocket) gather(c *Conn) bool {
+	l := s.loop
+	if l.ring == nil || l.ring.full() {
+		return false
+	}
+	l.ring.add(s.fd, c.rest)
+	l.gathered = append(l.gathered, c)
+	return true
+}
+
+// flush writes what was gathered. Called with the shard's lock, in one holding of it with all that was
+// gathered, so that the descriptors still belong to the connections.
+func (l *loop) flush() {
+	if len(l.gathered) == 0 {
+		return
+	}
+	for i, send := range l.ring.flush() {
+		c := l.gathered[i]
+		sock := c.sock.(*fdSocket)
+		switch {
+		case send.res == notSent:
+			c.sent(sock.write(c.rest))
+		case send.res < 0:
+			c.sent(sock.took(0, len(c.rest), unix.Errno(-send.res)))
+		default:
+			c.sent(sock.took(int(send.res), len(c.rest), nil))
+		}
+	}
+	clear(l.gathered)
+	l.gathered = l.gathered[:0]
 }
 
 func (s *fdSocket) endWrites() { _ = unix.Shutdown(s.fd, unix.SHUT_WR) }

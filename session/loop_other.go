@@ -9,5 +9,6 @@ func newLoop(*shard) (*loop, error) { return nil, nil }
 
 func (*loop) run() error { return nil }
 func (*loop) stop()      {}
+func (*loop) flush()     {}
 
 func (*loop) adopt(*Conn, *wire) bool { return false }

@@ -52,8 +52,7 @@ func handLoop(t testing.TB) (l *loop, c *Conn, theirs int) {
 }
 
 // turn serves what is ready, and returns how many sockets were.
-func (l *loop) turn(t testing.TB) int {
-	t.Helper()
+func (l *loop) turn(t interface{ Fatal(...any) }) int {
 	events := make([]unix.EpollEvent, maxReady)
 	n, err := unix.EpollWait(l.epoll, events, 0)
 	if err != nil {
@@ -206,49 +205,56 @@ func BenchmarkLargestMessages(b *testing.B) {
 	}
 }
 
-// BenchmarkShardWrite is one flush of 20 comments written to a row of sockets that take it; per viewer
-// it is one write(2). allocs/op does not grow with viewers.
+// BenchmarkShardWrite is one flush of 20 comments written to a row of sockets that take it, by a ring
+// and by one sendto(2) a viewer. allocs/op does not grow with viewers.
 func BenchmarkShardWrite(b *testing.B) {
-	for _, viewers := range []int{100, 1000, 4000} {
-		b.Run(fmt.Sprintf("viewers=%d", viewers), func(b *testing.B) {
-			s, a := loneShard(b, GatewayConfig{})
-			var err error
-			if s.loop, err = newLoop(s); err != nil {
-				b.Fatal(err)
-			}
-			defer s.loop.stop()
-			var theirs []int
-			for range viewers {
-				sock, other := socketPair(b, s.loop)
-				theirs = append(theirs, other)
-				c := seat(s, a, sock)
-				s.loop.byFD[sock.fd] = c
-				defer c.shutAtOnce()
-			}
-			flush := flushOf(b, 20, 0)
-			walk := func() {
-				s.post(flushTo(a, flush))
-				s.walkAll()
-			}
-			walk() // what a queue keeps is made once
-			buf := make([]byte, 64<<10)
-			b.ReportAllocs()
-			n := 0
-			for b.Loop() {
-				walk()
-				if n++; n%16 == 0 {
-					b.StopTimer()
-					for _, fd := range theirs {
-						if _, err := unix.Read(fd, buf); err != nil {
-							b.Fatal(err)
-						}
-					}
-					b.StartTimer()
+	for _, viewers := range []int{1, 2, 4, 100, 1000, 4000} {
+		for _, plain := range []bool{false, true} {
+			b.Run(fmt.Sprintf("viewers=%d/plain=%t", viewers, plain), func(b *testing.B) { benchmarkShardWrite(b, viewers, plain) })
+		}
+	}
+}
+
+func benchmarkShardWrite(b *testing.B, viewers int, plain bool) {
+	s, a := loneShard(b, GatewayConfig{NoIOUring: plain})
+	var err error
+	if s.loop, err = newLoop(s); err != nil {
+		b.Fatal(err)
+	}
+	defer s.loop.stop()
+	if !plain && s.loop.ring == nil {
+		b.Skip("no io_uring")
+	}
+	var theirs []int
+	for range viewers {
+		sock, other := socketPair(b, s.loop)
+		theirs = append(theirs, other)
+		c := seat(s, a, sock)
+		s.loop.byFD[sock.fd] = c
+		defer c.shutAtOnce()
+	}
+	flush := flushOf(b, 20, 0)
+	walk := func() {
+		s.post(flushTo(a, flush))
+		s.walkAll()
+	}
+	walk() // what a queue keeps is made once
+	buf := make([]byte, 64<<10)
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		walk()
+		if n++; n%16 == 0 {
+			b.StopTimer()
+			for _, fd := range theirs {
+				if _, err := unix.Read(fd, buf); err != nil {
+					b.Fatal(err)
 				}
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n)/float64(viewers), "ns/viewer")
-		})
+			b.StartTimer()
+		}
 	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n)/float64(viewers), "ns/viewer")
 }
 
 // BenchmarkJoin is a handshake over loopback up to the welcome, and the end of the connection; the

@@ -139,6 +139,31 @@ func readStream(t interface{ Fatalf(string, ...any) }, data []byte) (s streamed)
 	return s
 }
 
+// count returns the number of the last event and of the last reply, which must come in order, after a
+// number and from 1 on, and how many comments there are, were skipped and sampled.
+func (s streamed) count(t interface{ Fatalf(string, ...any) }, after int64) (seq int64, reply, chats, skipped, sampled int) {
+	seq = after
+	for _, f := range s.frames {
+		skipped, sampled = skipped+int(f.Skipped), sampled+int(f.Sampled)
+		for _, ev := range f.Events {
+			switch {
+			case ev.GetChatMessage() != nil:
+				chats++
+			case ev.Seq != seq+1:
+				t.Fatalf("event %d follows %d", ev.Seq, seq)
+			default:
+				seq = ev.Seq
+			}
+		}
+		for _, r := range f.Replies {
+			if reply++; r.RequestId != fmt.Sprint(reply) {
+				t.Fatalf("reply %s is number %d", r.RequestId, reply)
+			}
+		}
+	}
+	return seq, reply, chats, skipped, sampled
+}
+
 // Whatever the socket takes at a time: the client reads whole frames, what may not be dropped comes in
 // order and once, every comment is there or told as skipped, and nothing follows the close frame.
 func TestConnectionIsAStreamOfWholeFrames(t *testing.T) {
@@ -185,25 +210,7 @@ func TestConnectionIsAStreamOfWholeFrames(t *testing.T) {
 		slow := c.over() && ended == 0
 		sock.open(c, 1<<30)
 		got := readStream(t, sock.got)
-		seq, reply, chats, told, sampledOut := int64(0), 0, 0, 0, 0
-		for _, f := range got.frames {
-			told, sampledOut = told+int(f.Skipped), sampledOut+int(f.Sampled)
-			for _, ev := range f.Events {
-				switch {
-				case ev.GetChatMessage() != nil:
-					chats++
-				case ev.Seq != seq+1:
-					t.Fatalf("event %d follows %d", ev.Seq, seq)
-				default:
-					seq = ev.Seq
-				}
-			}
-			for _, r := range f.Replies {
-				if reply++; r.RequestId != fmt.Sprint(reply) {
-					t.Fatalf("reply %s is number %d", r.RequestId, reply)
-				}
-			}
-		}
+		seq, reply, chats, told, sampledOut := got.count(t, 0)
 		if slow {
 			if got.close != CloseSlowConsumer {
 				t.Fatalf("closed with %d", got.close)

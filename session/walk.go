@@ -105,6 +105,9 @@ func (s *shard) walkOn() {
 	s.walks = slices.Delete(s.walks, 0, 1)
 	s.mu.Lock()
 	more := w.step()
+	if s.loop != nil {
+		s.loop.flush()
+	}
 	s.mu.Unlock()
 	if more {
 		s.walks = append(s.walks, w)

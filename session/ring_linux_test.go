@@ -1,0 +1,266 @@
+package session
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
+
+	"livecart/proto"
+)
+
+// testRing is a ring, where the system lets us have one.
+func testRing(t *testing.T) *ring {
+	t.Helper()
+	r, err := newRing(walkStep)
+	if err != nil {
+		t.Skip(err)
+	}
+	return r
+}
+
+// narrowPair is a pair of sockets of which the first takes few bytes.
+func narrowPair(t interface{ Fatal(...any) }) (ours, theirs int) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.SetsockoptInt(pair[0], unix.SOL_SOCKET, unix.SO_SNDBUF, 1); err != nil { // as few as there may be
+		t.Fatal(err)
+	}
+	return pair[0], pair[1]
+}
+
+// What comes of a send in a batch is what comes of a sendto(2).
+func TestRingSendsAsTheSystemCallDoes(t *testing.T) {
+	r := testRing(t)
+	defer r.close()
+	pair := func() (ours, theirs int) {
+		ours, theirs = narrowPair(t)
+		t.Cleanup(func() { unix.Close(ours); unix.Close(theirs) })
+		return ours, theirs
+	}
+	kinds := []struct {
+		name string
+		size int
+		make func() (fd int)
+	}{
+		{"taken whole", 100, func() int { fd, _ := pair(); return fd }},
+		{"taken in part", 1 << 20, func() int { fd, _ := pair(); return fd }},
+		{"full", 100, func() int {
+			fd, _ := pair()
+			for err := error(nil); err == nil; {
+				_, err = rawWrite(fd, make([]byte, 1<<10))
+			}
+			return fd
+		}},
+		{"the other end is shut", 100, func() int {
+			fd, theirs := pair()
+			_ = unix.Shutdown(theirs, unix.SHUT_RD)
+			return fd
+		}},
+		{"no descriptor", 100, func() int { return 1 << 20 }},
+		{"no socket", 100, func() int {
+			fd, err := unix.Open("/dev/null", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { unix.Close(fd) })
+			return fd
+		}},
+	}
+	for range 3 { // the entries are used anew
+		var want []int32
+		for !r.full() {
+			kind := kinds[len(want)%len(kinds)]
+			p := bytes.Repeat([]byte{'x'}, kind.size)
+			r.add(kind.make(), p)
+			n, err := rawWrite(kind.make(), p)
+			var errno unix.Errno
+			if errors.As(err, &errno) {
+				n = -int(errno)
+			}
+			want = append(want, int32(n))
+		}
+		for i, send := range r.flush() {
+			if send.res != want[i] {
+				t.Errorf("%s: %d, want %d", kinds[i%len(kinds)].name, send.res, want[i])
+			}
+		}
+		if r.full() {
+			t.Fatal("it is full after a flush")
+		}
+	}
+}
+
+// sums are the events of a room up to some moment.
+type sums struct{ chats, sampled, states int }
+
+// socketViewer is a viewer with a real socket.
+type socketViewer struct {
+	c       *Conn
+	theirs  int    // its end
+	got     []byte // what came there
+	from    sums   // as of its welcome
+	upto    sums   // as of its end
+	replies int
+	ended   int // with which code, where that was decided
+	gone    bool
+}
+
+// read takes what came, up to n bytes.
+func (v *socketViewer) read(t *rapid.T, n int) (read int) {
+	buf := make([]byte, n)
+	read, err := unix.Read(v.theirs, buf)
+	if err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.ECONNRESET) {
+		t.Fatal(err)
+	}
+	v.got = append(v.got, buf[:max(read, 0)]...)
+	return max(read, 0)
+}
+
+// Over sockets, too, a connection is a stream of whole frames, for all whom a walk serves together: whether
+// a ring writes to them, system calls of their own, or a ring that breaks on the way.
+func TestWalkOverSocketsIsAStreamOfWholeFrames(t *testing.T) {
+	ways := []string{"plain", "ring", "broken ring"}
+	if r, err := newRing(walkStep); err != nil {
+		ways = ways[:1]
+	} else {
+		r.close()
+	}
+	rapid.Check(t, func(t *rapid.T) { walkOverSockets(t, rapid.SampledFrom(ways).Draw(t, "way")) })
+}
+
+func walkOverSockets(t *rapid.T, way string) {
+	s, a := loneShard(t, GatewayConfig{NoIOUring: way == "plain", QueueBytes: rapid.IntRange(300, 6000).Draw(t, "queue")})
+	var err error
+	if s.loop, err = newLoop(s); err != nil {
+		t.Fatal(err)
+	}
+	defer s.loop.stop()
+	var viewers []*socketViewer
+	var said sums
+	join := func() {
+		ours, theirs := narrowPair(t)
+		c := newConn(s.gw, a, s, Viewer{ID: fmt.Sprint("viewer ", len(viewers))}, proto.Binary, time.Now())
+		a.admit(c, func() {})
+		if !s.loop.take(c, ours, nil) {
+			t.Fatal("not taken")
+		}
+		viewers = append(viewers, &socketViewer{c: c, theirs: theirs, from: said})
+	}
+	defer func() {
+		for _, v := range viewers {
+			v.c.shutAtOnce()
+			if !v.gone {
+				unix.Close(v.theirs)
+			}
+		}
+	}()
+	for range rapid.IntRange(1, walkStep+10).Draw(t, "viewers") {
+		join()
+	}
+	end := func(v *socketViewer, code int) {
+		if !v.c.over() {
+			v.ended, v.upto = code, said
+		}
+	}
+	for range rapid.IntRange(1, 60).Draw(t, "steps") {
+		v := rapid.SampledFrom(viewers).Draw(t, "viewer")
+		switch rapid.IntRange(0, 11).Draw(t, "what") {
+		case 0, 1, 2, 3, 4:
+			// Of the larger ones a socket takes a part.
+			chats := rapid.IntRange(0, 12).Draw(t, "chats") * rapid.SampledFrom([]int{1, 10}).Draw(t, "times")
+			sampled := rapid.IntRange(0, 5).Draw(t, "sampled")
+			var others []*proto.Event
+			if rapid.Bool().Draw(t, "state") || chats+sampled == 0 {
+				said.states++
+				others = append(others, pin(int64(said.states)))
+			}
+			said.chats, said.sampled = said.chats+chats, said.sampled+sampled
+			p := flushTo(a, flushOf(t, chats, sampled, others...))
+			if rapid.IntRange(0, 4).Draw(t, "expel") == 0 {
+				p.flush.expel = []string{v.c.userID}
+				end(v, CloseForbidden)
+			}
+			var lost []*Conn
+			for _, v := range viewers {
+				if v.gone && !v.c.queue.stuck && v.c.state == open {
+					lost = append(lost, v.c)
+				}
+			}
+			s.post(p)
+			s.walkAll()
+			for _, c := range lost {
+				if c.state != gone {
+					t.Fatal("a socket without another end is not dropped")
+				}
+			}
+		case 5:
+			if !v.c.over() {
+				v.replies++
+				v.c.send(&proto.ServerFrame{Replies: []*proto.Reply{{RequestId: fmt.Sprint(v.replies)}}})
+			}
+		case 6:
+			v.c.sendControl(pingFrame)
+		case 7, 8:
+			if !v.gone {
+				v.read(t, rapid.IntRange(1, 5000).Draw(t, "bytes"))
+				s.loop.turn(t)
+			}
+		case 9:
+			if rapid.Bool().Draw(t, "end") {
+				end(v, CloseReplaced)
+				v.c.shut(CloseReplaced, "replaced")
+			}
+		case 10:
+			if !v.gone {
+				v.gone = true
+				unix.Close(v.theirs)
+			}
+		case 11:
+			join()
+			if way == "broken ring" && rapid.Bool().Draw(t, "breaks") {
+				unix.Close(s.loop.ring.fd)
+				s.loop.ring.fd = -1
+			}
+		}
+		if len(s.loop.gathered) > 0 {
+			t.Fatal("something is gathered, and nobody walks")
+		}
+	}
+	for more := true; more; {
+		more = s.loop.turn(t) > 0
+		for _, v := range viewers {
+			more = !v.gone && v.read(t, 64<<10) > 0 || more
+		}
+	}
+	for i, v := range viewers {
+		if v.gone {
+			continue
+		}
+		got := readStream(t, v.got)
+		slow := v.c.over() && v.ended == 0 || got.close == CloseSlowConsumer
+		if slow {
+			if got.close != CloseSlowConsumer {
+				t.Fatalf("viewer %d is closed with %d", i, got.close)
+			}
+			continue // what had waited is lost
+		}
+		if v.ended == 0 {
+			v.upto = said
+		}
+		seq, reply, chats, skipped, sampled := got.count(t, int64(v.from.states))
+		want := sums{v.upto.chats - v.from.chats, v.upto.sampled - v.from.sampled, v.upto.states}
+		if is := (sums{chats + skipped, sampled, int(seq)}); is != want || reply != v.replies || got.close != v.ended {
+			t.Fatalf("viewer %d got %+v of %+v, %d of %d replies, and was closed with %d, not %d", i, is, want, reply, v.replies, got.close, v.ended)
+		}
+	}
+	if s.backlog != 0 {
+		t.Fatalf("%d bytes are said to wait, and none do", s.backlog)
+	}
+}
