@@ -228,7 +228,7 @@ func (a *app) wireGateway() error {
 		Pool:      a.pool, Bus: a.bus, Tickets: p.tickets, Rooms: p.rooms, Presence: p.presence,
 		Log: cfg.log, Registerer: a.metrics,
 		RoomTick: cfg.RoomTick, ChatPerViewer: cfg.ChatPerViewer, AllowedOrigins: cfg.AllowedOrigins,
-		MaxConns: maxConnections(cfg.MaxConnections, session.DefaultMaxConns, descriptorLimit(), cfg.log), JoinRate: cfg.JoinRate, DrainTimeout: cfg.DrainTimeout,
+		MaxConns: maxConnections(cfg.MaxConnections, session.DefaultMaxConns, descriptorLimit(), cfg.log), JoinRate: cfg.JoinRate, DrainTimeout: cfg.DrainTimeout, NoIOUring: cfg.NoIOUring,
 	})
 	if err != nil {
 		return err

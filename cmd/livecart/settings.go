@@ -36,6 +36,7 @@ type settings struct {
 	ChatPerViewer  int           `name:"chat-per-viewer" env:"LIVECART_CHAT_PER_VIEWER" default:"20" help:"Comments a second that each viewer gets of a busy room; 0 for all."`
 	MaxConnections int           `name:"max-connections" env:"LIVECART_MAX_CONNECTIONS" help:"Connections that a gateway takes; 0 for 100,000."`
 	JoinRate       int           `name:"join-rate" env:"LIVECART_JOIN_RATE" help:"Handshakes a second that a gateway takes; 0 for 5,000."`
+	NoIOUring      bool          `name:"no-io-uring" env:"LIVECART_NO_IO_URING" help:"Write to each viewer by a system call of its own, where io_uring could do it for 64 at once."`
 	HostGonePause  time.Duration `name:"host-gone-pause" env:"LIVECART_HOST_GONE_PAUSE" help:"After how long without its host a room pauses; negative for never."`
 	HostGoneEnd    time.Duration `name:"host-gone-end" env:"LIVECART_HOST_GONE_END" help:"After how long without its host a room ends; negative for never."`
 	FlashPayWindow time.Duration `name:"flash-pay-window" env:"LIVECART_FLASH_PAY_WINDOW" help:"How long an order of a flash sale waits for its payment; 0 for 5 min."`
