@@ -891,11 +891,15 @@ func (x *RoomState) GetCause() string {
 
 // Counters of the room; the latest wins.
 type RoomStats struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Online int64                  `protobuf:"varint,1,opt,name=online,proto3" json:"online,omitempty"`
-	Peak   int64                  `protobuf:"varint,2,opt,name=peak,proto3" json:"peak,omitempty"`
-	Visits int64                  `protobuf:"varint,3,opt,name=visits,proto3" json:"visits,omitempty"`
-	Unique int64                  `protobuf:"varint,4,opt,name=unique,proto3" json:"unique,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Connections in the room, as each gateway told last, which it does once a second.
+	Online int64 `protobuf:"varint,1,opt,name=online,proto3" json:"online,omitempty"`
+	// The most that online has been. Who moved from one gateway to another may have counted twice for a second.
+	Peak int64 `protobuf:"varint,2,opt,name=peak,proto3" json:"peak,omitempty"`
+	// Connections that entered the room, each time they did.
+	Visits int64 `protobuf:"varint,3,opt,name=visits,proto3" json:"visits,omitempty"`
+	// Different viewers, by an estimate with a standard error of 0.81 % (Redis HyperLogLog).
+	Unique int64 `protobuf:"varint,4,opt,name=unique,proto3" json:"unique,omitempty"`
 	// Whether unique is only a lower bound, after counters were lost.
 	UniqueLowerBound bool  `protobuf:"varint,5,opt,name=unique_lower_bound,json=uniqueLowerBound,proto3" json:"unique_lower_bound,omitempty"`
 	Likes            int64 `protobuf:"varint,6,opt,name=likes,proto3" json:"likes,omitempty"`
