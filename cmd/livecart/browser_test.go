@@ -133,7 +133,7 @@ func (s *studio) comments(t *testing.T) {
 	viewer.see(id("comment"), "It does, look!")
 
 	act("<b>lid</b>", "host-comment-mute")
-	host.see(id("toast"), "Ann is muted")
+	host.hear("Ann is muted")
 	viewer.see(id("comment-input")+`:disabled[placeholder="You are muted."]`, "")
 
 	viewer.click(id("like"))
@@ -171,7 +171,7 @@ func (s *studio) gifts(t *testing.T) {
 	viewer.click(id("gift-rocket"))
 	viewer.click(id("gift-count-10"))
 	viewer.click(id("gift-send"))
-	viewer.see(id("toast"), "You do not have enough beans.")
+	viewer.hear("You do not have enough beans.")
 	viewer.see(id("sheet-topup"), "Top up")
 }
 
@@ -246,7 +246,7 @@ func (s *studio) flashSale(t *testing.T) {
 	host.fill(id("host-sale-price"), "399")
 	host.fill(id("host-sale-quantity"), "5")
 	host.click(id("host-sale-start"))
-	host.see(id("toast"), "Give a price below")
+	host.hear("Give a price below")
 	host.fill(id("host-sale-price"), "199.50")
 	host.click(id("host-sale-start"))
 	host.see(id("host-sale-stock"), "5")
@@ -344,7 +344,7 @@ func (s *studio) ordersAtWork(t *testing.T) {
 	host.click(unpaid + id("host-order-reprice"))
 	host.fill(unpaid+id("host-order-amount"), "9999")
 	host.click(unpaid + id("host-order-reprice-send"))
-	host.see(id("toast"), "Give a price below")
+	host.hear("Give a price below")
 	host.fill(unpaid+id("host-order-amount"), "100")
 	host.shot("host reprice")
 	host.click(unpaid + id("host-order-reprice-send"))
@@ -375,7 +375,7 @@ func (s *studio) ordersAtWork(t *testing.T) {
 	host.see(paid+state("host-order-state", "state", "ORDER_STATE_COMPLETED"), "Completed")
 	host.click(paid + id("host-order-refund"))
 	host.click(paid + id("host-order-refund-send"))
-	host.see(id("toast"), "Say whether the pieces go back to the stock.")
+	host.hear("Say whether the pieces go back to the stock.")
 	host.click(paid + id("host-order-restock-no"))
 	host.fill(paid+id("host-order-reason"), "left earcup is silent")
 	host.shot("host refund")
@@ -464,7 +464,7 @@ func (s *studio) anonymous(t *testing.T) {
 		}
 	}
 	viewer.click(id("like"))
-	viewer.see(id("toast"), "Sign in")
+	viewer.hear("Sign in")
 	viewer.click(id("shelf-open"))
 	viewer.click(id("shelf-buy-demo-teapot"))
 	viewer.see(id("order-create"), "Sign in to buy")

@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
@@ -97,11 +98,26 @@ func showPage(t *testing.T, ctx context.Context, cancel context.CancelFunc, name
 	if err := chromedp.Listen(ctx, p.note); err != nil {
 		t.Fatal(name, err)
 	}
-	if err := chromedp.Do(ctx, chromedp.EmulateViewport(on.width, on.height, options...)); err != nil {
+	hear := chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+		now := true
+		_, err := cdp.Call(ctx, tab, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: hearToasts, RunImmediately: &now})
+		return err
+	})
+	if err := chromedp.Do(ctx, chromedp.EmulateViewport(on.width, on.height, options...), hear); err != nil {
 		t.Fatal(name, err)
 	}
 	return p
 }
+
+// hearToasts notes what the page says in passing.
+const hearToasts = `window.said ??= [];
+new MutationObserver((changes) => {
+  for (const { addedNodes } of changes) {
+    for (const node of addedNodes) {
+      if (node.matches?.('[data-testid="toast"]')) window.said.push(node.innerText);
+    }
+  }
+}).observe(document, { childList: true, subtree: true });`
 
 // close closes the tab, which must have had no problems. A person closes a tab that was opened before
 // another to get back to that: a browser does not draw what is behind.
@@ -254,26 +270,33 @@ const whereToClick = `async (selector) => {
   if (sliding || at.x !== before.x || at.y !== before.y) return { why: 'does not stand still' };
   const above = document.elementFromPoint(at.x, at.y);
   if (!above) return { why: 'is off the screen' };
-  return element.contains(above) ? at : { why: 'is covered by ' + above.outerHTML.slice(0, 200) };
+  if (!element.contains(above)) return { why: 'is covered by ' + above.outerHTML.slice(0, 200) };
+  window.missed = false;
+  const look = ({ target }) => { window.missed = !element.contains(target) && !target.closest(selector); };
+  window.addEventListener('click', look, { capture: true, once: true });
+  return at;
 }`
 
 // click clicks the middle of an element with the mouse, or taps it on a phone.
 func (p *page) click(selector string) {
 	p.t.Helper()
-	var at spot
 	p.until("click "+selector, func() string {
-		at = eval[spot](p, whereToClick, selector)
-		return at.Why
+		at := eval[spot](p, whereToClick, selector)
+		if at.Why != "" {
+			return at.Why
+		}
+		var press chromedp.Action[chromedp.Void]
+		if p.screen.phone {
+			press = chromedp.TapXY(at.X, at.Y)
+		} else {
+			press = chromedp.Steps(chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, at.X, at.Y), chromedp.MouseClickXY(at.X, at.Y))
+		}
+		if err := p.do(press); err != nil {
+			p.t.Fatalf("%s: click %s: %v", p.name, selector, err)
+		}
+		// The page may have changed under the finger.
+		return eval[string](p, `() => window.missed ? 'has made room for another' : ''`)
 	})
-	var press chromedp.Action[chromedp.Void]
-	if p.screen.phone {
-		press = chromedp.TapXY(at.X, at.Y)
-	} else {
-		press = chromedp.Steps(chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, at.X, at.Y), chromedp.MouseClickXY(at.X, at.Y))
-	}
-	if err := p.do(press); err != nil {
-		p.t.Fatalf("%s: click %s: %v", p.name, selector, err)
-	}
 }
 
 // fill types a text into a field in place of what it held.
@@ -328,6 +351,18 @@ func (p *page) see(selector, text string) {
   if (seen.some((words) => words.includes(text))) return '';
   return seen.length === 0 ? 'is not in sight' : 'says ' + seen.join(' | ').slice(-300);
 }`, selector, text)
+	})
+}
+
+// hear waits until the page has said a text in passing, since it was asked last. It may be gone by then.
+func (p *page) hear(text string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf("hear %q", text), func() string {
+		return eval[string](p, `(text) => {
+  if (!window.said.some((words) => words.includes(text))) return 'said ' + window.said.join(' | ');
+  window.said.length = 0;
+  return '';
+}`, text)
 	})
 }
 
