@@ -39,8 +39,7 @@ type Conn struct {
 	queue     queue
 	sock      socket // nil until the handshake is over
 	rest      []byte // what the socket did not take of a message
-	corked    bool   // what is queued waits for the end of a reading
-	gathered  bool   // rest is sent with those of other connections, and nothing happens before
+	corked    bool   // what is queued waits for the end of a reading, or of a walk's step that writes rest
 	state     connState
 	known     bool      // by the gateway, which has to forget it then
 	place     int       // in shard.conns
@@ -213,7 +212,7 @@ func (c *Conn) broadcast(b *broadcast) (lost int) {
 	if !ok {
 		c.finishSlow()
 	}
-	if c.gather() {
+	if c.pumpLater() {
 		return lost
 	}
 	c.pump()
@@ -223,29 +222,19 @@ func (c *Conn) broadcast(b *broadcast) (lost int) {
 	return lost
 }
 
-// gatherer is a socket whose writes can be put together with those of others.
-type gatherer interface {
-	// gather is a write of the connection's rest that is carried out soon, with its shard's lock held
-	// till then; Conn.sent is told of it. False: the socket cannot.
-	gather(*Conn) bool
-}
-
-// gather is pump for who is not alone: it begins what sent goes on with.
-func (c *Conn) gather() bool {
-	if c.corked || c.queue.stuck || c.state > parting {
+// pumpLater is pump for one of many: what is next is written together with what others of this step of a
+// walk are sent. False where the socket does not do that.
+func (c *Conn) pumpLater() bool {
+	if c.sock == nil || c.corked || c.queue.stuck || c.state > parting || len(c.rest) == 0 && !c.next() {
 		return false
 	}
-	sock, ok := c.sock.(gatherer)
-	if !ok || len(c.rest) == 0 && !c.next() {
-		return false
-	}
-	c.gathered = sock.gather(c)
-	return c.gathered
+	c.corked = c.sock.writeLater(c)
+	return c.corked
 }
 
-// sent goes on after what was gathered was offered to the socket.
-func (c *Conn) sent(n int, err error) {
-	c.gathered = false
+// wroteLater goes on after a writeLater.
+func (c *Conn) wroteLater(n int, err error) {
+	c.corked = false
 	if c.wrote(n, err) {
 		c.pump()
 	}
@@ -278,7 +267,7 @@ func (c *Conn) begin(sock socket, answer []byte) {
 
 // pump writes what is queued as far as the socket takes it.
 func (c *Conn) pump() {
-	if c.sock == nil || c.corked || c.gathered {
+	if c.sock == nil || c.corked {
 		return
 	}
 	for c.state <= parting && !c.queue.stuck {

@@ -115,6 +115,7 @@ type Gateway struct {
 	fail   context.CancelCauseFunc
 
 	ran        atomic.Bool  // Run was called
+	ringless   sync.Once    // tells that io_uring cannot be had
 	open       atomic.Int64 // connections, those that are opening included
 	handshakes atomic.Int64
 	joins      *rate.Limiter

@@ -41,7 +41,7 @@ type loop struct {
 	// Guarded by the shard's lock.
 	byFD     []*Conn
 	ring     *ring   // nil where there is none
-	gathered []*Conn // who is in it
+	gathered []*Conn // whose sends are in it
 }
 
 func newLoop(s *shard) (*loop, error) {
@@ -68,8 +68,8 @@ func newLoop(s *shard) (*loop, error) {
 		return nil, err
 	}
 	if !s.gw.cfg.NoIOUring {
-		if l.ring, err = newRing(walkStep); err != nil && s.index == 0 {
-			s.gw.cfg.Log.Info("each viewer is written to by a system call of its own", "err", err)
+		if l.ring, err = newRing(walkStep); err != nil {
+			s.gw.ringless.Do(func() { s.gw.cfg.Log.Info("each viewer is written to by a system call of its own", "err", err) })
 		}
 	}
 	return l, nil
@@ -263,20 +263,19 @@ func (s *fdSocket) write(p []byte) (int, error) {
 	return s.took(n, len(p), err)
 }
 
-// took is what a write of so many bytes comes to, where n were taken.
-func (s *fdSocket) took(n, of int, err error) (int, error) {
+// took is what a write of size bytes comes to, of which n were taken.
+func (s *fdSocket) took(n, size int, err error) (int, error) {
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 		n, err = 0, nil
 	}
-	if err == nil && n < of {
+	if err == nil && n < size {
 		s.watch(unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLOUT)
 	}
 	return n, err
 }
 
-// gather is a write of c's rest together with those of other connections, in flush; false where there is no
-// ring, or no room in it.
-func (s *fdSocket) gather(c *Conn) bool {
+// writeLater has flush do it; false where there is no ring, or no room in it.
+func (s *fdSocket) writeLater(c *Conn) bool {
 	l := s.loop
 	if l.ring == nil || l.ring.full() {
 		return false
@@ -286,22 +285,28 @@ func (s *fdSocket) gather(c *Conn) bool {
 	return true
 }
 
-// flush writes what was gathered. Called with the shard's lock, in one holding of it with all that was
-// gathered, so that the descriptors still belong to the connections.
+// flush does what writeLater has put off. Called with the shard's lock, in one holding of it with all of that,
+// so that the descriptors still belong to the connections.
 func (l *loop) flush() {
 	if len(l.gathered) == 0 {
 		return
 	}
-	for i, send := range l.ring.flush() {
+	sends, err := l.ring.flush()
+	if err != nil {
+		l.shard.gw.cfg.Log.Warn("each viewer is written to by a system call of its own from now on", "err", err)
+		l.ring.close()
+		l.ring = nil
+	}
+	for i, send := range sends {
 		c := l.gathered[i]
 		sock := c.sock.(*fdSocket)
 		switch {
 		case send.res == notSent:
-			c.sent(sock.write(c.rest))
+			c.wroteLater(sock.write(c.rest))
 		case send.res < 0:
-			c.sent(sock.took(0, len(c.rest), unix.Errno(-send.res)))
+			c.wroteLater(sock.took(0, len(c.rest), unix.Errno(-send.res)))
 		default:
-			c.sent(sock.took(int(send.res), len(c.rest), nil))
+			c.wroteLater(sock.took(int(send.res), len(c.rest), nil))
 		}
 	}
 	clear(l.gathered)

@@ -27,7 +27,7 @@ type ring struct {
 
 // ringSend is one send of a batch.
 type ringSend struct {
-	p   []byte // keeps it in memory
+	p   []byte // keeps it in memory; nil after the flush
 	res int32  // bytes sent, -errno, or notSent
 }
 
@@ -74,8 +74,8 @@ type ringResult struct {
 
 const (
 	ringOpSend       = 26
-	ringSubmitAll    = 1 << 7     // IORING_SETUP_SUBMIT_ALL
-	ringCoopTaskrun  = 1 << 8     // IORING_SETUP_COOP_TASKRUN, since Linux 5.19
+	ringSubmitAll    = 1 << 7     // IORING_SETUP_SUBMIT_ALL: one that fails does not hold the others up
+	ringCoopTaskrun  = 1 << 8     // IORING_SETUP_COOP_TASKRUN: does nothing for sends, and tells Linux 5.19
 	ringSingleMap    = 1 << 0     // IORING_FEAT_SINGLE_MMAP
 	ringEntryMap     = 0x10000000 // IORING_OFF_SQES
 	ringEnterAndWait = 1 << 0     // IORING_ENTER_GETEVENTS
@@ -136,7 +136,11 @@ func (r *ring) try() error {
 	const first, second = "he", "llo"
 	r.add(pair[0], []byte(first))
 	r.add(pair[0], []byte(second))
-	if sends := r.flush(); sends[0].res != int32(len(first)) || sends[1].res != int32(len(second)) {
+	sends, err := r.flush()
+	if err != nil {
+		return err
+	}
+	if sends[0].res != int32(len(first)) || sends[1].res != int32(len(second)) {
 		return fmt.Errorf("io_uring: two sends came to %d and %d", sends[0].res, sends[1].res)
 	}
 	var got [8]byte
@@ -161,7 +165,8 @@ func (r *ring) close() {
 
 func (r *ring) full() bool { return len(r.sends) == len(r.entries) }
 
-// add has p sent by the next flush, up to which it must not change. Not when the ring is full.
+// add has p sent by the next flush. Up to that p must not change, and fd not be closed. Not when the ring is
+// full.
 func (r *ring) add(fd int, p []byte) {
 	number := uint32(len(r.sends))
 	r.sends = append(r.sends, ringSend{p, notSent})
@@ -171,16 +176,24 @@ func (r *ring) add(fd int, p []byte) {
 	}
 }
 
-// flush sends what was added and returns what came of it, in the same order, good until the next add.
-func (r *ring) flush() []ringSend {
-	sends := r.sends
+// flush sends what was added and returns what came of it, in the same order, good until the next add. An
+// error says why the kernel has not taken all.
+func (r *ring) flush() (sends []ringSend, err error) {
+	sends = r.sends
 	r.sends = r.sends[:0]
-	if len(sends) < leastRing {
-		return sends
+	if len(sends) >= leastRing {
+		err = r.submit(sends)
 	}
+	for i := range sends {
+		sends[i].p = nil
+	}
+	return sends, err
+}
+
+func (r *ring) submit(sends []ringSend) error {
 	begin := r.submissions.tail.Load()
 	r.submissions.tail.Store(begin + uint32(len(sends)))
-	r.enter(len(sends), 0, 0)
+	failed := r.enter(len(sends), 0, 0)
 	// Whatever it says, it is where it has put its head. The rest is taken back.
 	taken := r.submissions.head.Load() - begin
 	r.submissions.tail.Store(begin + taken)
@@ -188,19 +201,26 @@ func (r *ring) flush() []ringSend {
 		head := r.completions.head.Load()
 		for ; head != r.completions.tail.Load(); head++ {
 			result := &r.results[head&r.completions.mask]
-			sends[result.user] = ringSend{res: result.res}
+			sends[result.user].res = result.res
 			done++
 		}
 		r.completions.head.Store(head)
 		if done == taken {
-			return sends
+			break
 		}
 		// Never, by what the kernel does with MSG_DONTWAIT; but the bytes are its own until then.
-		r.enter(0, int(taken-done), ringEnterAndWait)
+		if errno := r.enter(0, int(taken-done), ringEnterAndWait); errno != 0 && errno != unix.EINTR {
+			panic(fmt.Sprintf("io_uring: %d of %d sends do not end: %v", taken-done, taken, errno))
+		}
 	}
+	if int(taken) < len(sends) {
+		return fmt.Errorf("io_uring: %d of %d sends are taken: %w", taken, len(sends), failed)
+	}
+	return nil
 }
 
 // enter goes past Go's scheduler, as rawWrite does.
-func (r *ring) enter(submit, await int, flags uintptr) {
-	_, _, _ = unix.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(submit), uintptr(await), flags, 0, 0)
+func (r *ring) enter(submit, await int, flags uintptr) unix.Errno {
+	_, _, errno := unix.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(submit), uintptr(await), flags, 0, 0)
+	return errno
 }

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -86,13 +89,120 @@ func TestRingSendsAsTheSystemCallDoes(t *testing.T) {
 			}
 			want = append(want, int32(n))
 		}
-		for i, send := range r.flush() {
+		sends, err := r.flush()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, send := range sends {
 			if send.res != want[i] {
 				t.Errorf("%s: %d, want %d", kinds[i%len(kinds)].name, send.res, want[i])
 			}
 		}
 		if r.full() {
 			t.Fatal("it is full after a flush")
+		}
+	}
+}
+
+// What is sent is kept until it is, whoever else has forgotten it, and no longer.
+func TestRingKeepsWhatItSends(t *testing.T) {
+	r := testRing(t)
+	defer r.close()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[0])
+	defer unix.Close(pair[1])
+	const size = 1 << 10
+	for count := range r.entries {
+		var freed atomic.Int32
+		for i := range count + 1 {
+			p := bytes.Repeat([]byte{byte('a' + i)}, size)
+			runtime.AddCleanup(&p[0], func(int) { freed.Add(1) }, 0)
+			r.add(pair[0], p)
+		}
+		runtime.GC()
+		if n := freed.Load(); n > 0 {
+			t.Fatalf("%d of %d are freed before they are sent", n, count+1)
+		}
+		sends, err := r.flush()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, size)
+		for i, send := range sends {
+			if send.res == notSent && len(sends) < leastRing {
+				continue
+			}
+			if n, err := unix.Read(pair[1], got); err != nil || !bytes.Equal(got[:n], bytes.Repeat([]byte{byte('a' + i)}, size)) {
+				t.Fatalf("of send %d of %d, %d: %q: %v", i, len(sends), send.res, got[:max(n, 0)], err)
+			}
+		}
+		runtime.GC()
+		eventually(t, "nothing is kept", func() bool { return int(freed.Load()) == count+1 })
+	}
+}
+
+// Loops that come and go leave no descriptor and no memory.
+func TestLoopsLeaveNothing(t *testing.T) {
+	s, _ := loneShard(t, GatewayConfig{})
+	left := func() (n int) {
+		maps, err := os.ReadFile("/proc/self/maps")
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Count(maps, []byte("io_uring")) + len(files)
+	}
+	const loops = 100
+	before := left()
+	for range loops {
+		l, err := newLoop(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.stop()
+	}
+	if n := left(); n >= before+loops {
+		t.Errorf("%d loops left %d descriptors and maps", loops, n-before)
+	}
+}
+
+// A ring that the kernel does not serve any more is given up, and nobody misses anything by that.
+func TestBrokenRingIsGivenUp(t *testing.T) {
+	testRing(t).close()
+	l, first, theirs := handLoop(t)
+	ends := []int{theirs}
+	for range 2 {
+		sock, end := socketPair(t, l)
+		c := seat(l.shard, first.room, sock)
+		l.byFD[sock.fd] = c
+		t.Cleanup(c.shutAtOnce)
+		ends = append(ends, end)
+	}
+	for broken, seq := range []int64{1, 2, 3} {
+		if broken == 1 {
+			unix.Close(l.ring.fd)
+			l.ring.fd = -1
+		}
+		l.shard.post(flushTo(first.room, flushOf(t, 1, 0, pin(seq))))
+		l.shard.walkAll()
+		if (l.ring == nil) != (broken > 0) {
+			t.Errorf("after flush %d the ring is %v", seq, l.ring)
+		}
+		buf := make([]byte, 1<<10)
+		for _, end := range ends {
+			n, err := unix.Read(end, buf)
+			if err != nil {
+				t.Fatalf("flush %d: %v", seq, err)
+			}
+			if got, _, chats, _, _ := readStream(t, buf[:n]).count(t, seq-1); got != seq || chats != 1 {
+				t.Errorf("of flush %d event %d and %d comments came", seq, got, chats)
+			}
 		}
 	}
 }
@@ -110,6 +220,14 @@ type socketViewer struct {
 	replies int
 	ended   int // with which code, where that was decided
 	gone    bool
+	reading bool // what is for it waits
+}
+
+func (v *socketViewer) endReading() {
+	if v.reading {
+		v.reading = false
+		v.c.endReading(0, true)
+	}
 }
 
 // read takes what came, up to n bytes.
@@ -142,6 +260,9 @@ func walkOverSockets(t *rapid.T, way string) {
 		t.Fatal(err)
 	}
 	defer s.loop.stop()
+	if (s.loop.ring == nil) != (way == "plain") {
+		t.Fatalf("%s has ring %v", way, s.loop.ring)
+	}
 	var viewers []*socketViewer
 	var said sums
 	join := func() {
@@ -171,7 +292,7 @@ func walkOverSockets(t *rapid.T, way string) {
 	}
 	for range rapid.IntRange(1, 60).Draw(t, "steps") {
 		v := rapid.SampledFrom(viewers).Draw(t, "viewer")
-		switch rapid.IntRange(0, 11).Draw(t, "what") {
+		switch rapid.IntRange(0, 13).Draw(t, "what") {
 		case 0, 1, 2, 3, 4:
 			// Of the larger ones a socket takes a part.
 			chats := rapid.IntRange(0, 12).Draw(t, "chats") * rapid.SampledFrom([]int{1, 10}).Draw(t, "times")
@@ -189,12 +310,17 @@ func walkOverSockets(t *rapid.T, way string) {
 			}
 			var lost []*Conn
 			for _, v := range viewers {
-				if v.gone && !v.c.queue.stuck && v.c.state == open {
+				if v.gone && !v.reading && !v.c.queue.stuck && v.c.state == open {
 					lost = append(lost, v.c)
 				}
 			}
 			s.post(p)
 			s.walkAll()
+			for _, v := range viewers {
+				if v.reading && !v.c.corked && !v.c.over() {
+					t.Fatal("a walk has ended a reading")
+				}
+			}
 			for _, c := range lost {
 				if c.state != gone {
 					t.Fatal("a socket without another end is not dropped")
@@ -224,14 +350,26 @@ func walkOverSockets(t *rapid.T, way string) {
 			}
 		case 11:
 			join()
-			if way == "broken ring" && rapid.Bool().Draw(t, "breaks") {
-				unix.Close(s.loop.ring.fd)
-				s.loop.ring.fd = -1
+			if r := s.loop.ring; way == "broken ring" && r != nil && rapid.Bool().Draw(t, "breaks") {
+				unix.Close(r.fd)
+				r.fd = -1
+			}
+		case 12: // is read from
+			if !v.c.over() {
+				v.c.beginReading()
+				v.reading = true
+			}
+		case 13:
+			for _, v := range viewers {
+				v.endReading()
 			}
 		}
 		if len(s.loop.gathered) > 0 {
 			t.Fatal("something is gathered, and nobody walks")
 		}
+	}
+	for _, v := range viewers {
+		v.endReading()
 	}
 	for more := true; more; {
 		more = s.loop.turn(t) > 0

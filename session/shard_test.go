@@ -2,7 +2,9 @@ package session
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -20,6 +22,8 @@ func (s *takesAll) write(p []byte) (int, error) {
 	s.writes++
 	return len(p), nil
 }
+
+func (*takesAll) writeLater(*Conn) bool { return false }
 
 func (*takesAll) endWrites() {}
 func (*takesAll) close()     {}
@@ -41,6 +45,8 @@ func (s *narrow) write(p []byte) (int, error) {
 	return n, nil
 }
 
+func (*narrow) writeLater(*Conn) bool { return false }
+
 func (*narrow) endWrites() {}
 func (s *narrow) close()   { s.closed = true }
 
@@ -61,6 +67,7 @@ func loneShard(t interface{ Fatal(...any) }, cfg GatewayConfig) (*shard, *audien
 		t.Fatal(err)
 	}
 	cfg.setDefaults()
+	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	g := &Gateway{cfg: cfg, metrics: m}
 	s := &shard{gw: g, wake: make(chan struct{}, 1), maxBacklog: cfg.BacklogBytes}
 	g.shards = []*shard{s}

@@ -19,6 +19,9 @@ type socket interface {
 	// write offers bytes, which are not changed afterwards, and returns how many were taken. Fewer than
 	// all, without an error: there is no more room, and Conn.writable is called when there is.
 	write(p []byte) (int, error)
+	// writeLater is a write of the connection's rest at the end of the walk's step: the shard's lock is held
+	// up to Conn.wroteLater. False: the socket writes at once or not at all.
+	writeLater(*Conn) bool
 	// endWrites tells the client that nothing more comes. What it sends can still be read.
 	endWrites()
 	// close gives the socket up at once.
@@ -124,6 +127,8 @@ func (s *asyncSocket) write(p []byte) (int, error) {
 	s.out <- p // has room: run has taken what was there before
 	return len(p), nil
 }
+
+func (*asyncSocket) writeLater(*Conn) bool { return false }
 
 // endWrites has run do it, as a TLS connection says so to its peer, which may take a moment.
 func (s *asyncSocket) endWrites() {
