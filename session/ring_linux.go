@@ -83,28 +83,32 @@ const (
 
 // newRing makes a ring for batches of up to size sends, a power of two. It fails where the kernel is older
 // than 5.19, or where io_uring is forbidden, as in most containers and by kernel.io_uring_disabled.
-func newRing(size int) (_ *ring, err error) {
+func newRing(size int) (*ring, error) {
 	p := ringParams{flags: ringSubmitAll | ringCoopTaskrun}
 	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, uintptr(size), uintptr(unsafe.Pointer(&p)), 0)
 	if errno != 0 {
 		return nil, fmt.Errorf("io_uring: %w", errno)
 	}
 	r := &ring{fd: int(fd)}
-	defer func() {
-		if err != nil {
-			r.close()
-		}
-	}()
+	if err := r.open(&p, size); err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// open maps the queues and tries them.
+func (r *ring) open(p *ringParams, size int) (err error) {
 	if p.features&ringSingleMap == 0 || int(p.sqEntries) != size {
-		return nil, errors.New("io_uring: not as asked for")
+		return errors.New("io_uring: not as asked for")
 	}
 	const entryBytes, resultBytes = int(unsafe.Sizeof(ringEntry{})), int(unsafe.Sizeof(ringResult{}))
 	length := max(int(p.sq.array)+4*size, int(p.cq.cqes)+resultBytes*int(p.cqEntries))
 	if r.queues, err = ringMap(r.fd, 0, length); err != nil {
-		return nil, err
+		return err
 	}
 	if r.memory, err = ringMap(r.fd, ringEntryMap, entryBytes*size); err != nil {
-		return nil, err
+		return err
 	}
 	word := func(offset uint32) *atomic.Uint32 { return (*atomic.Uint32)(unsafe.Pointer(&r.queues[offset])) }
 	r.submissions = ringQueue{word(p.sq.head), word(p.sq.tail), word(p.sq.mask).Load()}
@@ -114,7 +118,7 @@ func newRing(size int) (_ *ring, err error) {
 	for i := range p.sqEntries {
 		word(p.sq.array + 4*i).Store(i) // the kernel takes the entries in their order
 	}
-	return r, r.try()
+	return r.try()
 }
 
 func ringMap(fd int, offset int64, length int) ([]byte, error) {

@@ -172,6 +172,52 @@ func TestLoopsLeaveNothing(t *testing.T) {
 	}
 }
 
+// A loop needs two descriptors. Where there are no more it has no ring, also when those of a ring came but not
+// what it is tried with.
+func TestLoopWithoutDescriptorsHasNoRing(t *testing.T) {
+	testRing(t).close()
+	s, _ := loneShard(t, GatewayConfig{})
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	few := limit
+	few.Cur = uint64(len(files) + 200)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+	var taken []int
+	for {
+		fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			break
+		}
+		taken = append(taken, fd)
+	}
+	defer func() {
+		for _, fd := range taken {
+			unix.Close(fd)
+		}
+	}()
+	for free := 1; free <= 6; free++ {
+		unix.Close(taken[0])
+		taken = taken[1:]
+		l, err := newLoop(s)
+		ring := err == nil && l.ring != nil
+		if (err == nil) != (free >= 2) || ring != (free >= 5) {
+			t.Errorf("with %d descriptors: %v, a ring: %v", free, err, ring)
+		}
+		if err == nil {
+			l.stop()
+		}
+	}
+}
+
 // A ring that the kernel does not serve any more is given up, and nobody misses anything by that.
 func TestBrokenRingIsGivenUp(t *testing.T) {
 	testRing(t).close()
