@@ -196,7 +196,7 @@ func (r *playRun) gather(ctx context.Context) error {
 	if r.back != nil {
 		back = &r.back.retries
 	}
-	r.visitors, err = newVisitors(r.Target, r.Plan.mostOf(r.part), r.key, r.tag, r.Plan.Returns > 0, back, r.crowd.audience)
+	r.visitors, err = newVisitors(r.Target, r.Plan.mostOf(r.part)+r.pace.spare, r.key, r.tag, r.Plan.Returns > 0, back, r.crowd.audience)
 	if err == nil {
 		r.visitors.slow = r.Plan.Slow
 		r.doubt()

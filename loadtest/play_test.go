@@ -19,7 +19,7 @@ func evening(t *testing.T, target Target) Play {
 	s.Host = Host{Pushes: 600, Pins: 400, Settings: 300}
 	return Play{
 		Plan: plan(t, s, 40), Seed: 3, Target: target, MostLate: time.Minute,
-		pace: pace{quiet: 50 * time.Millisecond, news: 5 * time.Second},
+		pace: pace{quiet: 50 * time.Millisecond, news: 5 * time.Second, spare: 100},
 	}
 }
 

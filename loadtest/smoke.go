@@ -56,6 +56,8 @@ type pace struct {
 	news time.Duration
 	// How long one of the crowd asks again while there is no outcome; defaultPatience when zero.
 	patience time.Duration
+	// Connections beyond those that the schedule takes, for stays that a busy machine draws out.
+	spare int
 }
 
 var defaultPace = pace{quiet: time.Second, rush: 2 * time.Second, news: 10 * time.Second}
