@@ -117,10 +117,12 @@ var serverCases = []faultCase{
 		setup:    setup{gateways: 2, ledgers: 2},
 		run: func(w *world) {
 			sale := w.sale(20, 1)
-			buyers := w.crowd(30, sale)
+			buyers := w.crowd(15, sale)
 			w.until("the sale runs", patience, func() bool { return w.sold(sale) > 2 })
 			w.nats.Close()
 			w.startNATS()
+			late := w.crowdOf("late", 5, sale) // the others may all have been served before
+			late.Wait()
 			buyers.Wait()
 			w.equal("sold", w.sold(sale), int64(20))
 		},
@@ -134,10 +136,13 @@ var serverCases = []faultCase{
 }
 
 // crowd has so many buyers insist on one piece each, all at once; Wait on what it returns.
-func (w *world) crowd(n int, sale *proto.FlashSale) *sync.WaitGroup {
+func (w *world) crowd(n int, sale *proto.FlashSale) *sync.WaitGroup { return w.crowdOf("b", n, sale) }
+
+// crowdOf is crowd with buyers of another name.
+func (w *world) crowdOf(name string, n int, sale *proto.FlashSale) *sync.WaitGroup {
 	var buyers sync.WaitGroup
 	for i := range n {
-		user := fmt.Sprintf("b%d", i)
+		user := fmt.Sprintf("%s%d", name, i)
 		buyers.Go(func() {
 			pause(w.t.Context(), time.Duration(i)*20*time.Millisecond)
 			w.insist(user, sale, "k-"+user, 1)
