@@ -16,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"livecart/proto"
+	"livecart/session/stack/stacktest"
 )
 
 // socketPair returns a socket of the loop's and the other end of it.
@@ -223,7 +224,7 @@ func benchmarkShardWrite(b *testing.B, viewers int, plain bool) {
 	}
 	defer s.loop.stop()
 	if !plain && s.loop.ring == nil {
-		b.Skip("no io_uring")
+		stacktest.Require(b, "io_uring", "there is none")
 	}
 	var theirs []int
 	for range viewers {

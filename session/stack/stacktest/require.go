@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Require ends a test for which a part ("postgres", "redis", "chrome") is missing: it skips the test with the reason, or
+// Require ends a test for which a part ("postgres", "redis", "chrome", "io_uring") is missing: it skips the test with the reason, or
 // fails it if LIVECART_TEST_REQUIRE names the part.
 func Require(t testing.TB, part, why string) {
 	t.Helper()
